@@ -1,0 +1,84 @@
+//! AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags.
+
+use core::fmt;
+use core::mem::MaybeUninit;
+
+use crate::aws_lc::{AeadAlgorithm, AeadContext};
+
+/// Bytes of a key.
+pub const KEY_LEN: usize = 32;
+/// Bytes of a nonce.
+pub const NONCE_LEN: usize = 12;
+/// Bytes of a tag, which follows the ciphertext.
+pub const TAG_LEN: usize = 16;
+/// The longest plaintext of one call: 2^36 − 32 bytes (SP 800-38D §5.2.1.1).
+pub const MAX_PLAINTEXT_LEN: u64 = (1 << 36) - 32;
+
+/// The tag did not verify. Says nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenError;
+
+/// An AES-256-GCM key with its schedule. The caller owns the nonces: the same nonce twice under one
+/// key gives both plaintexts and the authentication key away.
+pub struct AeadKey {
+    context: AeadContext,
+}
+
+impl AeadKey {
+    /// Expands a key.
+    #[must_use]
+    pub fn new(key: &[u8; KEY_LEN]) -> Self {
+        Self { context: AeadContext::new(AeadAlgorithm::Aes256Gcm, key) }
+    }
+
+    /// Writes `ciphertext ‖ tag` into `sealed`, which is [`TAG_LEN`] longer than `plaintext`. The
+    /// associated data is the concatenation of two parts, so that a header and the caller's own
+    /// data need no copy.
+    ///
+    /// # Panics
+    /// If `sealed` has another length.
+    pub fn seal(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: [&[u8]; 2],
+        plaintext: &[u8],
+        sealed: &mut [MaybeUninit<u8>],
+    ) {
+        let (ciphertext, tag_out) = sealed.split_at_mut(plaintext.len());
+        let tag = joined(aad, |aad| self.context.seal(nonce, aad, plaintext, ciphertext));
+        tag_out.write_copy_of_slice(&tag);
+    }
+
+    /// Writes the plaintext of `sealed` into `plaintext`, which is [`TAG_LEN`] shorter.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the tag is wrong; `plaintext` then holds zeros.
+    ///
+    /// # Panics
+    /// If `plaintext` has another length.
+    pub fn open(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: [&[u8]; 2],
+        sealed: &[u8],
+        plaintext: &mut [MaybeUninit<u8>],
+    ) -> Result<(), OpenError> {
+        let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(OpenError)?;
+        let opened = joined(aad, |aad| self.context.open(nonce, aad, ciphertext, tag, plaintext));
+        if opened { Ok(()) } else { Err(OpenError) }
+    }
+}
+
+impl fmt::Debug for AeadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AeadKey(..)")
+    }
+}
+
+/// Calls `with` on the concatenation of both parts, copying only when both hold something.
+fn joined<T>([first, second]: [&[u8]; 2], with: impl FnOnce(&[u8]) -> T) -> T {
+    match (first, second) {
+        (only, []) | ([], only) => with(only),
+        _ => with(&[first, second].concat()),
+    }
+}

@@ -1,0 +1,170 @@
+//! Ed25519 (RFC 8032) with one strict verdict.
+//!
+//! Signing is constant time in the key. Verification is variable time, on public data only, and
+//! *strict*: canonical `S < ℓ`, canonical `A` and `R`, neither of small order, and the cofactorless
+//! equation. That is the class of libsodium and of dalek's `verify_strict`; every path of this
+//! crate gives the same verdict for the same bytes.
+
+mod strict;
+
+use core::fmt;
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+
+use crate::aws_lc;
+use crate::did::Did;
+use crate::error::{InputError, exactly};
+use crate::random::{RandomError, RandomSource};
+use crate::secret::Secret;
+
+/// Bytes of a seed, the only form in which a signing key travels.
+pub const SEED_LEN: usize = 32;
+/// Bytes of a verifying key.
+pub const VERIFYING_KEY_LEN: usize = 32;
+/// Bytes of a signature, `R ‖ S`.
+pub const SIGNATURE_LEN: usize = 64;
+
+/// What every handshake signature begins with, and no other signature by the same key may.
+pub const HANDSHAKE_PAD: [u8; 64] = [0x20; 64];
+
+/// An Ed25519 signing key, expanded once.
+pub struct SigningKey {
+    /// AWS-LC's form, `seed ‖ public`.
+    private: Secret<64>,
+    verifying: VerifyingKey,
+}
+
+impl SigningKey {
+    /// Expands a seed (RFC 8032 §5.1.5).
+    #[must_use]
+    pub fn from_seed(seed: &[u8; SEED_LEN]) -> Self {
+        let mut public = [0; 32];
+        let private = Secret::new_with(|private| public = aws_lc::ed25519_expand(seed, private));
+        Self { private, verifying: VerifyingKey(public) }
+    }
+
+    /// Draws a new key.
+    ///
+    /// # Errors
+    /// [`RandomError`] if the source fails.
+    pub fn generate(random: &mut dyn RandomSource) -> Result<Self, RandomError> {
+        let mut drawn = Ok(());
+        let seed = Secret::<SEED_LEN>::new_with(|seed| drawn = random.fill(seed));
+        drawn.map(|()| Self::from_seed(seed.expose()))
+    }
+
+    /// The seed, for export.
+    #[must_use]
+    pub fn seed(&self) -> Secret<SEED_LEN> {
+        Secret::new_with(|seed| seed.copy_from_slice(&self.private.expose()[..SEED_LEN]))
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn verifying_key(&self) -> &VerifyingKey {
+        &self.verifying
+    }
+
+    /// Signs a message of any length.
+    ///
+    /// # Errors
+    /// [`InputError`] if the message begins with [`HANDSHAKE_PAD`]: such a signature could pass for
+    /// a handshake, and whoever chooses the message must not get one.
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_LEN], InputError> {
+        if message.starts_with(&HANDSHAKE_PAD) {
+            return Err(InputError::Value {
+                what: "message",
+                why: "must not begin with 64 spaces, the mark of handshake signatures",
+            });
+        }
+        Ok(aws_lc::ed25519_sign(self.private.expose(), message))
+    }
+
+    /// Signs `PAD ‖ context ‖ 00 ‖ transcript`, the only door to signatures that begin with `PAD`.
+    pub(crate) fn sign_handshake(&self, context: &str, transcript: &[u8; 32]) -> [u8; SIGNATURE_LEN] {
+        aws_lc::ed25519_sign(self.private.expose(), &handshake_input(context, transcript))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.verifying.did())
+    }
+}
+
+/// An Ed25519 public key whose encoding is canonical and whose order is not small.
+///
+/// Whether the bytes are a point of the curve shows at the first verification, which then fails;
+/// [`VerifyingKey::check`] answers at once, for registration.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct VerifyingKey([u8; VERIFYING_KEY_LEN]);
+
+impl VerifyingKey {
+    /// Checks length, canonical encoding and small order. About 5 ns.
+    ///
+    /// # Errors
+    /// [`InputError`] names the rule.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InputError> {
+        let bytes: &[u8; 32] = exactly("Ed25519 verifying key", bytes)?;
+        let refuse = |why| Err(InputError::Value { what: "Ed25519 verifying key", why });
+        if !strict::is_canonical_point(bytes) {
+            return refuse("is not canonically encoded (RFC 8032 §5.1.3 needs y < 2^255 − 19)");
+        }
+        if strict::is_small_order(bytes) {
+            return refuse("has small order: signatures under it prove nothing");
+        }
+        Ok(Self(*bytes))
+    }
+
+    /// Says whether the key is a point of the curve in the prime-order subgroup. About 60 µs; meant
+    /// for registration and resolution, not for each signature.
+    ///
+    /// # Errors
+    /// [`InputError`] says which of the two fails.
+    pub fn check(&self) -> Result<(), InputError> {
+        let refuse = |why| Err(InputError::Value { what: "Ed25519 verifying key", why });
+        match CompressedEdwardsY(self.0).decompress() {
+            None => refuse("is not a point of the curve"),
+            Some(point) if !point.is_torsion_free() => refuse("has a small-order component"),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The strict verdict on one signature.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> bool {
+        strict::is_signature_form(signature) && aws_lc::ed25519_verify(&self.0, message, signature)
+    }
+
+    /// The strict verdict on a handshake signature.
+    pub(crate) fn verify_handshake(
+        &self,
+        context: &str,
+        transcript: &[u8; 32],
+        signature: &[u8; SIGNATURE_LEN],
+    ) -> bool {
+        self.verify(&handshake_input(context, transcript), signature)
+    }
+
+    /// The encoded point.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; VERIFYING_KEY_LEN] {
+        &self.0
+    }
+
+    /// The `did:key` that this key spells.
+    #[must_use]
+    pub fn did(&self) -> Did {
+        Did::from_ed25519(&self.0)
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyingKey({})", self.did())
+    }
+}
+
+fn handshake_input(context: &str, transcript: &[u8; 32]) -> Vec<u8> {
+    [&HANDSHAKE_PAD[..], context.as_bytes(), &[0], transcript].concat()
+}

@@ -1,0 +1,520 @@
+//! A session: what two agents share after a handshake, seen from one of them.
+//!
+//! ```text
+//!              confirm(M3) or first valid record
+//!  half-open ────────────────────────────────────▶ open ──▶ ended
+//!      │ 10 s                                       │ close, close record, age, idleness
+//!      └───────────────────────────────────────────▶┘
+//! ```
+//!
+//! Only a responder's session starts half-open. Ending drops every secret at once; what remains are
+//! the names, so that the reason can still be told. Epochs advance by rekey (`rekey.rs`) while the
+//! state stays open.
+//!
+//! The order of work on a record is that of the protocol, "Receiving": parse, check whose it is,
+//! open the AEAD, and only then look at the window. A record that fails before its tag has verified
+//! changes nothing.
+
+use core::mem::MaybeUninit;
+
+use zeroize::Zeroize;
+
+use crate::did::Did;
+use crate::ed25519::VerifyingKey;
+use crate::epoch::{Epoch, HARD_BUDGET, RecordKeys, SOFT_BUDGET};
+use crate::error::SessionError;
+use crate::fork;
+use crate::handshake::Confirmation;
+use crate::hkdf::{LABEL_PREFIX, MAX_OKM_LEN, Prk};
+use crate::incarnation::Sender;
+use crate::random::RandomSource;
+use crate::record::{Direction, Flags, HEADER_LEN, Header, MAX_PLAINTEXT_LEN, RECORD_OVERHEAD, SessionId};
+use crate::rekey;
+
+/// How long record keys of the epoch before stay, for answers that are under way.
+pub const PREVIOUS_EPOCH_MS: u64 = 60_000;
+/// Sending processes a receiver keeps windows for, unless told otherwise.
+pub const DEFAULT_MAX_INCARNATIONS: usize = 64;
+
+/// Who this side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The client: it began the handshake, and only it asks for rekeys.
+    Initiator,
+    /// The server.
+    Responder,
+}
+
+impl Role {
+    /// The direction of the records that this role sends.
+    #[must_use]
+    pub const fn sends(self) -> Direction {
+        match self {
+            Self::Initiator => Direction::ClientToServer,
+            Self::Responder => Direction::ServerToClient,
+        }
+    }
+}
+
+/// What was agreed and never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Which side this is.
+    pub role: Role,
+    /// The negotiated suite.
+    pub suite: u16,
+    /// The session's name.
+    pub session_id: SessionId,
+    /// The initiator's DID.
+    pub client_did: Did,
+    /// The responder's DID.
+    pub server_did: Did,
+    /// The key that the initiator signed with.
+    pub client_key: VerifyingKey,
+    /// The key that the responder signed with.
+    pub server_key: VerifyingKey,
+    /// When the session was made, by this side's clock.
+    pub created_ms: u64,
+    /// When it ends at the latest.
+    pub expires_ms: u64,
+    /// How long it may stay silent.
+    pub idle_timeout_s: u32,
+}
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Made, but not confirmed by the client.
+    HalfOpen,
+    /// In use.
+    Open,
+    /// Closed by either side.
+    Closed,
+    /// Ended by age, idleness or a missing confirmation.
+    Expired,
+}
+
+/// How a record is to be sealed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SealOptions<'a> {
+    /// Associated data after the header, authenticated, not sent.
+    pub aad: &'a [u8],
+    /// [`Flags::BINARY_HTTP`] or nothing; the session sets the other bits itself.
+    pub binary_http: bool,
+    /// The epoch of the request that this record answers, if it answers one.
+    pub answers_epoch: Option<u32>,
+}
+
+/// One side of a session.
+pub struct Session {
+    terms: Terms,
+    state: State,
+    live: Option<Box<Live>>,
+    max_incarnations: usize,
+}
+
+/// Everything that is erased when the session ends.
+pub(crate) struct Live {
+    pub(crate) epoch: Epoch,
+    pub(crate) previous: Option<Previous>,
+    pub(crate) rekey: rekey::Progress,
+    pub(crate) restored: bool,
+    confirmation: Option<Confirmation>,
+    exporter: Option<Prk>,
+    last_activity_ms: u64,
+    peer_wants_rekey: bool,
+    generation: u64,
+}
+
+/// Record keys of the epoch before.
+pub(crate) struct Previous {
+    pub(crate) number: u32,
+    pub(crate) keys: RecordKeys,
+    pub(crate) until_ms: u64,
+}
+
+impl Session {
+    pub(crate) fn new(
+        terms: Terms,
+        epoch: Epoch,
+        exporter: Option<Prk>,
+        confirmation: Option<Confirmation>,
+        now_ms: u64,
+    ) -> Self {
+        let state = if confirmation.is_some() { State::HalfOpen } else { State::Open };
+        let live = Live {
+            epoch,
+            previous: None,
+            rekey: rekey::Progress::default(),
+            restored: false,
+            confirmation,
+            exporter,
+            last_activity_ms: now_ms,
+            peer_wants_rekey: false,
+            generation: fork::generation(),
+        };
+        Self { terms, state, live: Some(Box::new(live)), max_incarnations: DEFAULT_MAX_INCARNATIONS }
+    }
+
+    /// A session out of a store: its windows are lost, so it must rekey before anything else.
+    pub(crate) fn restored(terms: Terms, epoch: Epoch, progress: rekey::Progress, now_ms: u64) -> Self {
+        let mut session = Self::new(terms, epoch, None, None, now_ms);
+        let live = session.live.as_mut().expect("just made");
+        live.restored = true;
+        live.rekey = progress;
+        session
+    }
+
+    /// What was agreed.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Where the session is in its life. A deadline shows only once something was tried after it.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The current epoch, or `None` once ended.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u32> {
+        self.live.as_ref().map(|live| live.epoch.number)
+    }
+
+    /// True once either side has spent its soft budget: the client should rekey soon.
+    #[must_use]
+    pub fn rekey_wanted(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| {
+            let spent = live.epoch.keys.sender.as_ref().is_some_and(Sender::is_past_soft_budget);
+            live.peer_wants_rekey || live.restored || spent
+        })
+    }
+
+    /// How many sending processes windows are kept for, at least one.
+    pub fn limit_incarnations(&mut self, max: usize) {
+        self.max_incarnations = max.max(1);
+    }
+
+    /// Takes a client's confirmation, M3 without its session id: 32 bytes, or 96 with a signature.
+    /// The right one may come again for 10 s.
+    ///
+    /// # Errors
+    /// [`SessionError::AuthenticationFailed`] if it is another or no longer expected.
+    pub fn confirm(&mut self, confirmation: &[u8], now_ms: u64) -> Result<(), SessionError> {
+        let live = self.live(now_ms)?;
+        let expected = live.confirmation.as_ref().ok_or(SessionError::AuthenticationFailed)?;
+        expected.check(confirmation, now_ms)?;
+        self.state = State::Open;
+        Ok(())
+    }
+
+    /// Seals one record into `out`, which is [`RECORD_OVERHEAD`] longer than `plaintext`, and
+    /// advances the sequence number.
+    ///
+    /// # Errors
+    /// [`SessionError`]: not open, budget spent, plaintext too long.
+    pub fn seal(
+        &mut self,
+        plaintext: &[u8],
+        options: SealOptions<'_>,
+        now_ms: u64,
+        random: &mut dyn RandomSource,
+        out: &mut [MaybeUninit<u8>],
+    ) -> Result<(), SessionError> {
+        let flags = if options.binary_http { Flags::BINARY_HTTP } else { Flags::NONE };
+        self.seal_flagged(plaintext, flags, options, now_ms, random, out)
+    }
+
+    /// Seals the record that ends both directions, and ends this side.
+    ///
+    /// # Errors
+    /// As [`Session::seal`].
+    pub fn seal_close(
+        &mut self,
+        options: SealOptions<'_>,
+        now_ms: u64,
+        random: &mut dyn RandomSource,
+        out: &mut [MaybeUninit<u8>; RECORD_OVERHEAD],
+    ) -> Result<(), SessionError> {
+        self.seal_flagged(&[], Flags::CLOSE, options, now_ms, random, out)?;
+        self.close();
+        Ok(())
+    }
+
+    /// Opens one record into `plaintext`, which is [`RECORD_OVERHEAD`] shorter, exactly once.
+    /// On any error `plaintext` holds nothing of the record.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing changes unless the tag verified.
+    pub fn open(
+        &mut self,
+        record: &[u8],
+        aad: &[u8],
+        now_ms: u64,
+        plaintext: &mut [MaybeUninit<u8>],
+    ) -> Result<Header, SessionError> {
+        let header = Header::of_record(record)?;
+        let opened = self.open_authenticated(&header, record, aad, now_ms, plaintext);
+        if opened.is_err() {
+            plaintext.zeroize();
+        }
+        opened.map(|()| header)
+    }
+
+    /// `export(label, context, n)`: bytes that both sides can derive and nobody else, for channel
+    /// binding and further keys.
+    ///
+    /// # Errors
+    /// [`SessionError::NoExporter`] after a restore; input errors beyond 8,160 bytes or a label
+    /// of more than 249.
+    pub fn export(
+        &mut self,
+        label: &str,
+        context: &[u8],
+        now_ms: u64,
+        okm: &mut [u8],
+    ) -> Result<(), SessionError> {
+        use crate::error::InputError::TooLong;
+        let label_limit = 255 - LABEL_PREFIX.len();
+        if label.len() > label_limit {
+            return Err(TooLong { what: "exporter label", limit: label_limit, actual: label.len() }.into());
+        }
+        if okm.len() > MAX_OKM_LEN {
+            return Err(TooLong { what: "exported value", limit: MAX_OKM_LEN, actual: okm.len() }.into());
+        }
+        let live = self.open_live(now_ms)?;
+        let exporter = live.exporter.as_ref().ok_or(SessionError::NoExporter)?;
+        exporter.expand_label(LABEL_PREFIX, label, &crate::aws_lc::sha256(&[context]), okm);
+        Ok(())
+    }
+
+    /// Spends part of this process's budget without sending. Sequence numbers only ever move
+    /// forward, so this cannot repeat a nonce; it exists to reach the limits in tests.
+    ///
+    /// # Errors
+    /// As [`Session::seal`].
+    pub fn skip(
+        &mut self,
+        records: u64,
+        bytes: u64,
+        now_ms: u64,
+        random: &mut dyn RandomSource,
+    ) -> Result<(), SessionError> {
+        let sender = self.open_live(now_ms)?.epoch.sender(random)?;
+        sender.records = sender.records.saturating_add(records).min(HARD_BUDGET.records);
+        sender.bytes = sender.bytes.saturating_add(bytes).min(HARD_BUDGET.bytes);
+        Ok(())
+    }
+
+    /// Ends the session and erases every secret of it. Idempotent.
+    pub fn close(&mut self) {
+        self.end(State::Closed);
+    }
+
+    /// Drops what its deadline has passed: old record keys, a late confirmation, the session itself.
+    pub fn sweep(&mut self, now_ms: u64) {
+        if let Ok(live) = self.live(now_ms) {
+            if live.previous.as_ref().is_some_and(|previous| now_ms >= previous.until_ms) {
+                live.previous = None;
+            }
+            if live.confirmation.as_ref().is_some_and(|expected| expected.is_late(now_ms)) {
+                live.confirmation = None;
+            }
+        }
+    }
+
+    /// The secrets, unless the session has ended or its time is up, which ends it.
+    pub(crate) fn live(&mut self, now_ms: u64) -> Result<&mut Live, SessionError> {
+        let Some(live) = &self.live else {
+            return Err(self.ended());
+        };
+        let idle_ms = u64::from(self.terms.idle_timeout_s) * 1000;
+        let unconfirmed = self.state == State::HalfOpen
+            && live.confirmation.as_ref().is_none_or(|expected| expected.is_late(now_ms));
+        let idle = now_ms.saturating_sub(live.last_activity_ms) >= idle_ms;
+        if unconfirmed || idle || now_ms >= self.terms.expires_ms {
+            self.end(State::Expired);
+            return Err(SessionError::Expired);
+        }
+        Ok(self.live.as_mut().expect("checked above"))
+    }
+
+    /// As [`Session::live`], once confirmed.
+    pub(crate) fn open_live(&mut self, now_ms: u64) -> Result<&mut Live, SessionError> {
+        let half_open = self.state == State::HalfOpen;
+        let live = self.live(now_ms)?;
+        if half_open { Err(SessionError::HalfOpen) } else { Ok(live) }
+    }
+
+    fn seal_flagged(
+        &mut self,
+        plaintext: &[u8],
+        flags: Flags,
+        options: SealOptions<'_>,
+        now_ms: u64,
+        random: &mut dyn RandomSource,
+        out: &mut [MaybeUninit<u8>],
+    ) -> Result<(), SessionError> {
+        if plaintext.len() > MAX_PLAINTEXT_LEN {
+            return Err(SessionError::TooLarge(plaintext.len()));
+        }
+        let session_id = self.terms.session_id;
+        let suite = suite_byte(self.terms.suite);
+        let direction = self.terms.role.sends();
+        let live = self.open_live(now_ms)?;
+        if live.restored {
+            return Err(SessionError::Restored);
+        }
+        live.notice_fork();
+        let (epoch, sender) = live.sender_for(options.answers_epoch, now_ms, random)?;
+        let seq = sender.spend(plaintext.len() as u64)?;
+        let flags = if sender.is_past_soft_budget() { flags.with(Flags::REKEY_WANTED) } else { flags };
+        let header =
+            Header { suite, direction, flags, session_id, incarnation: sender.id, epoch, seq }.to_bytes();
+        let (header_out, sealed) = out.split_at_mut(HEADER_LEN);
+        header_out.write_copy_of_slice(&header);
+        sender.key.seal(seq, [&header, options.aad], plaintext, sealed);
+        live.last_activity_ms = live.last_activity_ms.max(now_ms);
+        Ok(())
+    }
+
+    fn open_authenticated(
+        &mut self,
+        header: &Header,
+        record: &[u8],
+        aad: &[u8],
+        now_ms: u64,
+        plaintext: &mut [MaybeUninit<u8>],
+    ) -> Result<(), SessionError> {
+        let max_incarnations = self.max_incarnations;
+        let role = self.terms.role;
+        let mine = header.session_id == self.terms.session_id
+            && header.direction != role.sends()
+            && header.suite == suite_byte(self.terms.suite);
+        let half_open = self.state == State::HalfOpen;
+        let live = self.live(now_ms)?;
+        if !mine {
+            return Err(SessionError::AuthenticationFailed);
+        }
+        live.notice_fork();
+        if live.is_forked() {
+            return Err(SessionError::Forked);
+        }
+        if half_open && live.confirmation.as_ref().is_some_and(Confirmation::needs_signature) {
+            return Err(SessionError::HalfOpen);
+        }
+        if header.epoch == live.epoch.number {
+            let window = live.epoch.open(header, record, aad, plaintext, max_incarnations)?;
+            if live.restored {
+                return Err(SessionError::RekeyRequired);
+            }
+            if !window.admit(header.seq) {
+                return Err(SessionError::Replayed);
+            }
+            live.rekey.first_record_verified();
+        } else {
+            let window = live.previous_keys(header.epoch, now_ms)?.open(header, record, aad, plaintext)?;
+            // A request that comes after the rekey was not executed; an answer is still welcome.
+            if role == Role::Responder {
+                return Err(SessionError::RekeyRequired);
+            }
+            if !window.admit(header.seq) {
+                return Err(SessionError::Replayed);
+            }
+        }
+        live.peer_wants_rekey |= header.flags.contains(Flags::REKEY_WANTED);
+        live.last_activity_ms = live.last_activity_ms.max(now_ms);
+        self.state = State::Open;
+        if header.flags.contains(Flags::CLOSE) {
+            self.close();
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, state: State) {
+        if self.live.take().is_some() {
+            self.state = state;
+        }
+    }
+
+    fn ended(&self) -> SessionError {
+        if self.state == State::Expired { SessionError::Expired } else { SessionError::Closed }
+    }
+}
+
+impl Live {
+    /// Moves on to the next epoch. Record keys of this one stay a minute for what is under way.
+    pub(crate) fn advance(&mut self, next: Epoch, now_ms: u64) {
+        let last = core::mem::replace(&mut self.epoch, next);
+        self.previous = Some(Previous {
+            number: last.number,
+            keys: last.keys,
+            until_ms: now_ms.saturating_add(PREVIOUS_EPOCH_MS),
+        });
+        self.peer_wants_rekey = false;
+        self.restored = false;
+    }
+
+    /// After a fork this process is another sender, and its windows are only a copy.
+    fn notice_fork(&mut self) {
+        if self.generation != 0 && self.generation != fork::generation() {
+            self.generation = 0;
+            self.epoch.keys.sender = None;
+            self.previous = None;
+        }
+    }
+
+    /// True in a process that has the session only by fork.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    fn sender_for(
+        &mut self,
+        answers_epoch: Option<u32>,
+        now_ms: u64,
+        random: &mut dyn RandomSource,
+    ) -> Result<(u32, &mut Sender), SessionError> {
+        match answers_epoch {
+            Some(epoch) if epoch != self.epoch.number => {
+                let sender = self.previous_keys(epoch, now_ms)?.sender.as_mut();
+                sender.map(|sender| (epoch, sender)).ok_or(SessionError::RekeyRequired)
+            }
+            _ => Ok((self.epoch.number, self.epoch.sender(random)?)),
+        }
+    }
+
+    fn previous_keys(&mut self, epoch: u32, now_ms: u64) -> Result<&mut RecordKeys, SessionError> {
+        if self.previous.as_ref().is_some_and(|previous| now_ms >= previous.until_ms) {
+            self.previous = None;
+        }
+        match &mut self.previous {
+            Some(previous) if previous.number == epoch => Ok(&mut previous.keys),
+            _ => Err(SessionError::AuthenticationFailed),
+        }
+    }
+}
+
+impl Sender {
+    /// Takes the next sequence number, or refuses once the hard budget is spent.
+    fn spend(&mut self, plaintext_len: u64) -> Result<u64, SessionError> {
+        let bytes = self.bytes + plaintext_len;
+        if self.records >= HARD_BUDGET.records || bytes > HARD_BUDGET.bytes {
+            return Err(SessionError::BudgetSpent);
+        }
+        let seq = self.records;
+        self.records += 1;
+        self.bytes = bytes;
+        Ok(seq)
+    }
+
+    fn is_past_soft_budget(&self) -> bool {
+        self.records >= SOFT_BUDGET.records || self.bytes >= SOFT_BUDGET.bytes
+    }
+}
+
+fn suite_byte(suite: u16) -> u8 {
+    suite.to_be_bytes()[1]
+}
