@@ -369,8 +369,8 @@ impl Session {
         }
         live.notice_fork();
         let (epoch, sender) = live.sender_for(options.answers_epoch, now_ms, random)?;
-        let seq = sender.spend(plaintext.len() as u64)?;
         let flags = if sender.is_past_soft_budget() { flags.with(Flags::REKEY_WANTED) } else { flags };
+        let seq = sender.spend(plaintext.len() as u64)?;
         let header =
             Header { suite, direction, flags, session_id, incarnation: sender.id, epoch, seq }.to_bytes();
         let (header_out, sealed) = out.split_at_mut(HEADER_LEN);

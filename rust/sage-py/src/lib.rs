@@ -1,1 +1,50 @@
+//! The binding: `sage_native._native`.
+//!
+//! Every function here borrows its arguments, decides whether to detach from the interpreter, calls
+//! `sage-core` and maps the error. What a thing means is written there, and for Python readers in
+//! `_native.pyi`; this crate holds no algorithm.
 
+mod aead;
+mod agreement;
+mod buffers;
+mod clock;
+mod closable;
+mod detach;
+mod errors;
+mod handshake;
+mod json;
+mod kdf;
+mod output;
+mod records;
+mod secrecy;
+mod session;
+mod signatures;
+mod stored;
+
+use pyo3::prelude::*;
+
+/// The native part of `sage_native`.
+#[pymodule]
+#[pyo3(name = "_native", gil_used = true)]
+mod native {
+    #[pymodule_export]
+    use crate::aead::{AeadKey, KeyEncryptionKey};
+    #[pymodule_export]
+    use crate::agreement::{EphemeralSecret, SharedSecret, StaticSecret, X25519PublicKey};
+    #[pymodule_export]
+    use crate::buffers::boundary_probe;
+    #[pymodule_export]
+    use crate::handshake::{Attempt, Initiator, Request, Responder};
+    #[pymodule_export]
+    use crate::json::{decode_json, encode_json};
+    #[pymodule_export]
+    use crate::kdf::{Prk, hkdf_sha256};
+    #[pymodule_export]
+    use crate::records::RecordHeader;
+    #[pymodule_export]
+    use crate::session::{PreparedRekey, Session};
+    #[pymodule_export]
+    use crate::signatures::{SigningKey, VerifyingKey, ed25519_key_of_did, verify_many};
+    #[pymodule_export]
+    use crate::stored::WrappedSession;
+}

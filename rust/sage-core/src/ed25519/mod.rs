@@ -168,3 +168,26 @@ impl fmt::Debug for VerifyingKey {
 fn handshake_input(context: &str, transcript: &[u8; 32]) -> Vec<u8> {
     [&HANDSHAKE_PAD[..], context.as_bytes(), &[0], transcript].concat()
 }
+
+/// Signs each message. `R ‖ S` in the order of the messages.
+///
+/// # Errors
+/// As [`SigningKey::sign`]; nothing is signed unless everything may be.
+pub fn sign_many(key: &SigningKey, messages: &[&[u8]]) -> Result<Vec<[u8; SIGNATURE_LEN]>, InputError> {
+    messages.iter().map(|message| key.sign(message)).collect()
+}
+
+/// The strict verdict on each signature, by itself: a bad one costs and changes nothing for its
+/// neighbours. Keys and signatures of wrong length or form get `false`, as in [`VerifyingKey::verify`].
+///
+/// # Panics
+/// If the three slices differ in length.
+#[must_use]
+pub fn verify_many(keys: &[&[u8]], signatures: &[&[u8]], messages: &[&[u8]]) -> Vec<bool> {
+    assert!(keys.len() == signatures.len() && keys.len() == messages.len());
+    let verdict = |((key, signature), message): ((&&[u8], &&[u8]), &&[u8])| {
+        let Ok(key) = VerifyingKey::from_bytes(key) else { return false };
+        (*signature).try_into().is_ok_and(|signature| key.verify(message, signature))
+    };
+    keys.iter().zip(signatures).zip(messages).map(verdict).collect()
+}

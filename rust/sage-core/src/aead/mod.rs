@@ -1,9 +1,18 @@
 //! AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags.
+//!
+//! Short messages, which most records are, go through a kernel made for them where the processor
+//! has the instructions (`x86`); all others, and all on other processors, go to AWS-LC. Both give
+//! the same bytes.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use core::fmt;
 use core::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 use crate::aws_lc::{AeadAlgorithm, AeadContext};
+use crate::secret::Secret;
 
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
@@ -21,14 +30,33 @@ pub struct OpenError;
 /// An AES-256-GCM key with its schedule. The caller owns the nonces: the same nonce twice under one
 /// key gives both plaintexts and the authentication key away.
 pub struct AeadKey {
-    context: AeadContext,
+    #[cfg(target_arch = "x86_64")]
+    short: Option<Box<x86::ShortGcm>>,
+    key: Secret<KEY_LEN>,
+    /// Made for the first message that is not short; many keys never see one.
+    library: OnceLock<AeadContext>,
 }
 
 impl AeadKey {
     /// Expands a key.
     #[must_use]
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
-        Self { context: AeadContext::new(AeadAlgorithm::Aes256Gcm, key) }
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            short: x86::ShortGcm::new(key),
+            ..Self::by_library(key)
+        }
+    }
+
+    /// A key that leaves everything to AWS-LC: the reference for the kernels.
+    #[must_use]
+    pub fn by_library(key: &[u8; KEY_LEN]) -> Self {
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            short: None,
+            key: Secret::copy_from(key),
+            library: OnceLock::new(),
+        }
     }
 
     /// Writes `ciphertext ‖ tag` into `sealed`, which is [`TAG_LEN`] longer than `plaintext`. The
@@ -45,14 +73,18 @@ impl AeadKey {
         sealed: &mut [MaybeUninit<u8>],
     ) {
         let (ciphertext, tag_out) = sealed.split_at_mut(plaintext.len());
-        let tag = joined(aad, |aad| self.context.seal(nonce, aad, plaintext, ciphertext));
+        let tag = match self.short(plaintext.len() + aad[0].len() + aad[1].len()) {
+            #[cfg(target_arch = "x86_64")]
+            Some(short) => short.seal(nonce, aad, plaintext, ciphertext),
+            _ => joined(aad, |aad| self.library().seal(nonce, aad, plaintext, ciphertext)),
+        };
         tag_out.write_copy_of_slice(&tag);
     }
 
     /// Writes the plaintext of `sealed` into `plaintext`, which is [`TAG_LEN`] shorter.
     ///
     /// # Errors
-    /// [`OpenError`] if the tag is wrong; `plaintext` then holds zeros.
+    /// [`OpenError`] if the tag is wrong; `plaintext` then holds nothing of the message.
     ///
     /// # Panics
     /// If `plaintext` has another length.
@@ -64,8 +96,27 @@ impl AeadKey {
         plaintext: &mut [MaybeUninit<u8>],
     ) -> Result<(), OpenError> {
         let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(OpenError)?;
-        let opened = joined(aad, |aad| self.context.open(nonce, aad, ciphertext, tag, plaintext));
+        let opened = match self.short(ciphertext.len() + aad[0].len() + aad[1].len()) {
+            #[cfg(target_arch = "x86_64")]
+            Some(short) => short.open(nonce, aad, ciphertext, tag, plaintext),
+            _ => joined(aad, |aad| self.library().open(nonce, aad, ciphertext, tag, plaintext)),
+        };
         if opened { Ok(()) } else { Err(OpenError) }
+    }
+
+    /// The kernel for a message and associated data of `len` bytes together, if they are short.
+    #[cfg(target_arch = "x86_64")]
+    fn short(&self, len: usize) -> Option<&x86::ShortGcm> {
+        self.short.as_deref().filter(|short| len <= short.worthwhile_len())
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn short(&self, _len: usize) -> Option<core::convert::Infallible> {
+        None
+    }
+
+    fn library(&self) -> &AeadContext {
+        self.library.get_or_init(|| AeadContext::new(AeadAlgorithm::Aes256Gcm, self.key.expose()))
     }
 }
 

@@ -1,0 +1,282 @@
+//! AES-256-GCM keys, their batches, and key-encryption keys.
+
+use core::mem::MaybeUninit;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyType};
+use sage_core::aead::{self, KEY_LEN, NONCE_LEN, TAG_LEN};
+use sage_core::kek;
+use sage_core::random::{RandomSource, SystemRandom};
+use sage_core::secret::Secret;
+
+use crate::buffers::{Batch, Input, Output, or_empty, same_count};
+use crate::closable::Closable;
+use crate::detach::{self, aead_ns};
+use crate::errors;
+use crate::output;
+use crate::secrecy::guard_secret;
+
+#[pyclass(frozen, module = "sage_native._native")]
+pub struct AeadKey {
+    inner: Closable<aead::AeadKey>,
+}
+
+guard_secret!(AeadKey);
+
+#[pymethods]
+impl AeadKey {
+    #[new]
+    #[pyo3(signature = (key, /))]
+    fn new(py: Python<'_>, key: Input<'_>) -> PyResult<Self> {
+        let key = aead::AeadKey::new(key.exactly::<KEY_LEN>(py, "AES-256-GCM key")?);
+        Ok(Self { inner: Closable::new("AeadKey", key) })
+    }
+
+    #[classmethod]
+    fn generate(_class: &Bound<'_, PyType>) -> PyResult<Self> {
+        let mut drawn = Ok(());
+        let key = Secret::<KEY_LEN>::new_with(|key| drawn = SystemRandom.fill(key));
+        drawn.map_err(errors::random)?;
+        Ok(Self { inner: Closable::new("AeadKey", aead::AeadKey::new(key.expose())) })
+    }
+
+    #[pyo3(signature = (nonce, plaintext, aad=None))]
+    fn seal<'py>(
+        &self,
+        py: Python<'py>,
+        nonce: Input<'_>,
+        plaintext: Input<'_>,
+        aad: Option<Input<'_>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let plaintext = plaintext.as_slice();
+        output::bytes(py, plaintext.len() + TAG_LEN, |sealed| {
+            self.seal_to(py, &nonce, plaintext, or_empty(aad.as_ref()), sealed)
+        })
+    }
+
+    #[pyo3(signature = (nonce, sealed, aad=None))]
+    fn open<'py>(
+        &self,
+        py: Python<'py>,
+        nonce: Input<'_>,
+        sealed: Input<'_>,
+        aad: Option<Input<'_>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let sealed = sealed.as_slice();
+        output::bytes(py, plaintext_len(py, sealed)?, |plaintext| {
+            self.open_to(py, &nonce, sealed, or_empty(aad.as_ref()), plaintext)
+        })
+    }
+
+    #[pyo3(signature = (nonce, plaintext, out, aad=None))]
+    fn seal_into(
+        &self,
+        py: Python<'_>,
+        nonce: Input<'_>,
+        plaintext: Input<'_>,
+        out: Output,
+        aad: Option<Input<'_>>,
+    ) -> PyResult<usize> {
+        let (plaintext, aad) = (plaintext.as_slice(), or_empty(aad.as_ref()));
+        let len = plaintext.len() + TAG_LEN;
+        out.must_not_overlap(py, &[plaintext, aad, nonce.as_slice()])?;
+        self.seal_to(py, &nonce, plaintext, aad, out.first(py, len)?)?;
+        Ok(len)
+    }
+
+    #[pyo3(signature = (nonce, sealed, out, aad=None))]
+    fn open_into(
+        &self,
+        py: Python<'_>,
+        nonce: Input<'_>,
+        sealed: Input<'_>,
+        out: Output,
+        aad: Option<Input<'_>>,
+    ) -> PyResult<usize> {
+        let (sealed, aad) = (sealed.as_slice(), or_empty(aad.as_ref()));
+        let len = plaintext_len(py, sealed)?;
+        out.must_not_overlap(py, &[sealed, aad, nonce.as_slice()])?;
+        self.open_to(py, &nonce, sealed, aad, out.first(py, len)?)?;
+        Ok(len)
+    }
+
+    /// A list of bytes for a list of plaintexts, one `bytes` of rows for an array.
+    #[pyo3(signature = (nonces, plaintexts, aads=None))]
+    fn _seal_many<'py>(
+        &self,
+        py: Python<'py>,
+        nonces: Batch<'py>,
+        plaintexts: Batch<'py>,
+        aads: Option<Batch<'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let job = Job::new(py, &nonces, &plaintexts, "plaintexts", aads.as_ref())?;
+        let fill = |outs: &mut [&mut [MaybeUninit<u8>]]| {
+            detach::run(py, job.expected_ns(), || {
+                self.inner.try_with(|key| {
+                    for (at, out) in outs.iter_mut().enumerate() {
+                        key.seal(job.nonces[at], [job.aad(at), &[]], job.items[at], out);
+                    }
+                })
+            })
+            .ok_or_else(|| self.inner.closed(py))
+        };
+        if let Some(row_len) = plaintexts.row_len() {
+            let sealed_len = row_len + TAG_LEN;
+            let rows = output::bytes(py, job.items.len() * sealed_len, |all| {
+                fill(&mut all.chunks_exact_mut(sealed_len).collect::<Vec<_>>())
+            });
+            return rows.map(Bound::into_any);
+        }
+        let lens = job.items.iter().map(|item| item.len() + TAG_LEN);
+        let sealed = output::many(py, lens, |outs| fill(outs))?;
+        PyList::new(py, sealed).map(Bound::into_any)
+    }
+
+    /// For a list, a list of bytes or None; for an array, rows and one verdict (0 or 1) for each.
+    #[pyo3(signature = (nonces, sealed, aads=None))]
+    fn _open_many<'py>(
+        &self,
+        py: Python<'py>,
+        nonces: Batch<'py>,
+        sealed: Batch<'py>,
+        aads: Option<Batch<'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let job = Job::new(py, &nonces, &sealed, "sealed", aads.as_ref())?;
+        for item in &job.items {
+            plaintext_len(py, item)?;
+        }
+        let mut verdicts = vec![0_u8; job.items.len()];
+        let mut fill = |outs: &mut [&mut [MaybeUninit<u8>]]| {
+            detach::run(py, job.expected_ns(), || {
+                self.inner.try_with(|key| {
+                    for (at, out) in outs.iter_mut().enumerate() {
+                        let opened = key.open(job.nonces[at], [job.aad(at), &[]], job.items[at], out);
+                        verdicts[at] = opened.is_ok().into();
+                    }
+                })
+            })
+            .ok_or_else(|| self.inner.closed(py))
+        };
+        if let Some(row_len) = sealed.row_len() {
+            let plain_len = row_len - TAG_LEN.min(row_len);
+            let rows = output::bytes(py, job.items.len() * plain_len, |all| {
+                let mut outs: Vec<_> = match plain_len {
+                    0 => job.items.iter().map(|_| &mut [][..]).collect(),
+                    _ => all.chunks_exact_mut(plain_len).collect(),
+                };
+                fill(&mut outs)
+            })?;
+            return Ok((rows, PyBytes::new(py, &verdicts)).into_pyobject(py)?.into_any());
+        }
+        let lens = job.items.iter().map(|item| item.len() - TAG_LEN);
+        let opened = output::many(py, lens, |outs| fill(outs))?;
+        let results = opened.into_iter().zip(&verdicts).map(|(item, &ok)| (ok == 1).then_some(item));
+        PyList::new(py, results.collect::<Vec<_>>()).map(Bound::into_any)
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "AeadKey(..)"
+    }
+}
+
+impl AeadKey {
+    fn seal_to(
+        &self,
+        py: Python<'_>,
+        nonce: &Input<'_>,
+        plaintext: &[u8],
+        aad: &[u8],
+        sealed: &mut [MaybeUninit<u8>],
+    ) -> PyResult<()> {
+        let nonce = nonce.exactly::<NONCE_LEN>(py, "AES-256-GCM nonce")?;
+        detach::run(py, aead_ns(plaintext.len() + aad.len()), || {
+            self.inner.try_with(|key| key.seal(nonce, [aad, &[]], plaintext, sealed))
+        })
+        .ok_or_else(|| self.inner.closed(py))
+    }
+
+    fn open_to(
+        &self,
+        py: Python<'_>,
+        nonce: &Input<'_>,
+        sealed: &[u8],
+        aad: &[u8],
+        plaintext: &mut [MaybeUninit<u8>],
+    ) -> PyResult<()> {
+        let nonce = nonce.exactly::<NONCE_LEN>(py, "AES-256-GCM nonce")?;
+        detach::run(py, aead_ns(sealed.len() + aad.len()), || {
+            self.inner.try_with(|key| key.open(nonce, [aad, &[]], sealed, plaintext))
+        })
+        .ok_or_else(|| self.inner.closed(py))?
+        .map_err(|_| errors::authentication(py, "authentication failed"))
+    }
+}
+
+/// The arguments of a batch, checked.
+struct Job<'a> {
+    nonces: Vec<&'a [u8; NONCE_LEN]>,
+    items: Vec<&'a [u8]>,
+    aads: Option<Vec<&'a [u8]>>,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        py: Python<'_>,
+        nonces: &'a Batch<'_>,
+        items: &'a Batch<'_>,
+        what: &str,
+        aads: Option<&'a Batch<'_>>,
+    ) -> PyResult<Self> {
+        let nonces = nonces.arrays(py, "nonce")?;
+        let items = items.slices();
+        let aads = aads.map(Batch::slices);
+        same_count(py, &[("nonces", nonces.len()), (what, items.len())])?;
+        if let Some(aads) = &aads {
+            same_count(py, &[("nonces", nonces.len()), ("aads", aads.len())])?;
+        }
+        Ok(Self { nonces, items, aads })
+    }
+
+    fn aad(&self, at: usize) -> &'a [u8] {
+        self.aads.as_ref().map(|aads| aads[at]).unwrap_or_default()
+    }
+
+    fn expected_ns(&self) -> usize {
+        self.items.iter().map(|item| aead_ns(item.len())).sum()
+    }
+}
+
+fn plaintext_len(py: Python<'_>, sealed: &[u8]) -> PyResult<usize> {
+    sealed.len().checked_sub(TAG_LEN).ok_or_else(|| {
+        let len = sealed.len();
+        errors::usage(py, &format!("sealed must be at least {TAG_LEN} bytes long, not {len}"))
+    })
+}
+
+#[pyclass(frozen, module = "sage_native._native")]
+pub struct KeyEncryptionKey {
+    pub inner: Closable<kek::KeyEncryptionKey>,
+    id: String,
+}
+
+guard_secret!(KeyEncryptionKey);
+
+#[pymethods]
+impl KeyEncryptionKey {
+    #[new]
+    #[pyo3(signature = (id, key))]
+    fn new(py: Python<'_>, id: &str, key: Input<'_>) -> PyResult<Self> {
+        let kek = kek::KeyEncryptionKey::new(id, key.exactly(py, "key-encryption key")?)
+            .map_err(|error| errors::input(py, &error))?;
+        Ok(Self { id: id.into(), inner: Closable::new("KeyEncryptionKey", kek) })
+    }
+
+    #[getter]
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn __repr__(&self) -> String {
+        format!("KeyEncryptionKey(id={:?})", self.id)
+    }
+}

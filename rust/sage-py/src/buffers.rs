@@ -1,0 +1,227 @@
+//! Bytes coming in from Python.
+//!
+//! `bytes` is borrowed where it stands, 4 ns. Any other contiguous buffer (bytearray, memoryview, a
+//! numpy array of uint8) is borrowed through the buffer protocol. Somebody may change such a buffer
+//! from another thread while it is read; what is sealed or verified then is one of the states it
+//! went through or a mix of them, as with every C extension that takes buffers.
+#![allow(unsafe_code)]
+
+use core::slice;
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+use crate::errors;
+use crate::output;
+
+/// One bytes-like argument.
+pub enum Input<'a> {
+    Bytes(&'a [u8]),
+    Buffer(PyBuffer<u8>),
+}
+
+impl Input<'_> {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Buffer(buffer) => buffer_bytes(buffer),
+        }
+    }
+
+    /// The bytes, if there are exactly `N`.
+    pub fn exactly<const N: usize>(&self, py: Python<'_>, what: &str) -> PyResult<&[u8; N]> {
+        let bytes = self.as_slice();
+        bytes
+            .try_into()
+            .map_err(|_| errors::usage(py, &format!("{what} must be {N} bytes long, not {}", bytes.len())))
+    }
+}
+
+/// The bytes of an optional argument, empty if it was left out.
+pub fn or_empty<'a>(input: Option<&'a Input<'_>>) -> &'a [u8] {
+    input.map(Input::as_slice).unwrap_or_default()
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Input<'a> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = <&'a [u8]>::extract(object) {
+            return Ok(Self::Bytes(bytes));
+        }
+        let buffer = contiguous(&object)?;
+        Ok(Self::Buffer(buffer))
+    }
+}
+
+fn contiguous(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
+    let kind = || object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    let buffer = PyBuffer::<u8>::get(object).map_err(|_| {
+        PyTypeError::new_err(format!("expected bytes or a contiguous buffer of bytes, not {}", kind()))
+    })?;
+    if buffer.is_c_contiguous() {
+        Ok(buffer)
+    } else {
+        Err(errors::usage(object.py(), &format!("{} is not contiguous: copy it first", kind())))
+    }
+}
+
+fn buffer_bytes(buffer: &PyBuffer<u8>) -> &[u8] {
+    if buffer.len_bytes() == 0 {
+        return &[];
+    }
+    // SAFETY: the buffer is C-contiguous, holds single bytes, and is pinned by the PyBuffer. About
+    // concurrent writers see the module's head.
+    unsafe { slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) }
+}
+
+/// A caller's buffer to write into.
+pub struct Output(PyBuffer<u8>);
+
+impl Output {
+    /// The first `len` bytes, if the buffer is writable and that long.
+    #[allow(clippy::mut_from_ref)]
+    pub fn first(&self, py: Python<'_>, len: usize) -> PyResult<&mut [core::mem::MaybeUninit<u8>]> {
+        if self.0.readonly() {
+            return Err(errors::usage(py, "out must be a writable buffer"));
+        }
+        if self.0.len_bytes() < len {
+            let have = self.0.len_bytes();
+            return Err(errors::usage(py, &format!("out must hold at least {len} bytes, not {have}")));
+        }
+        if len == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: contiguous, writable, long enough, pinned by the PyBuffer; each binding function
+        // takes this slice once, after `must_not_overlap` has compared it with the inputs.
+        Ok(unsafe { slice::from_raw_parts_mut(self.0.buf_ptr().cast(), len) })
+    }
+
+    /// Refuses to write over memory that is read in the same call.
+    pub fn must_not_overlap(&self, py: Python<'_>, inputs: &[&[u8]]) -> PyResult<()> {
+        let ours = self.0.buf_ptr().addr()..self.0.buf_ptr().addr() + self.0.len_bytes();
+        for input in inputs {
+            let theirs = input.as_ptr().addr()..input.as_ptr().addr() + input.len();
+            if ours.start < theirs.end && theirs.start < ours.end {
+                return Err(errors::usage(py, "out must not overlap the input"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Output {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        contiguous(&object).map(Self)
+    }
+}
+
+/// Many bytes-like values: a list or tuple of `bytes`, or one two-dimensional array of uint8 with a
+/// value in each row.
+pub enum Batch<'py> {
+    /// Strong references, since another thread may change the list while this one is detached.
+    Items(Vec<Bound<'py, PyBytes>>),
+    Rows {
+        buffer: PyBuffer<u8>,
+        count: usize,
+        row_len: usize,
+    },
+}
+
+impl Batch<'_> {
+    pub fn slices(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Items(items) => items.iter().map(|item| item.as_bytes()).collect(),
+            Self::Rows { count, row_len: 0, .. } => vec![&[]; *count],
+            Self::Rows { buffer, row_len, .. } => buffer_bytes(buffer).chunks_exact(*row_len).collect(),
+        }
+    }
+
+    /// Items of exactly `N` bytes each.
+    pub fn arrays<const N: usize>(&self, py: Python<'_>, what: &str) -> PyResult<Vec<&[u8; N]>> {
+        self.slices()
+            .into_iter()
+            .enumerate()
+            .map(|(at, item)| {
+                item.try_into().map_err(|_| {
+                    let len = item.len();
+                    errors::usage(py, &format!("{what} {at} must be {N} bytes long, not {len}"))
+                })
+            })
+            .collect()
+    }
+
+    pub fn row_len(&self) -> Option<usize> {
+        match self {
+            Self::Items(_) => None,
+            Self::Rows { row_len, .. } => Some(*row_len),
+        }
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Batch<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(list) = object.cast::<PyList>() {
+            return list.iter().map(bytes_item).collect::<PyResult<_>>().map(Self::Items);
+        }
+        if let Ok(tuple) = object.cast::<PyTuple>() {
+            return tuple.iter().map(bytes_item).collect::<PyResult<_>>().map(Self::Items);
+        }
+        let buffer = contiguous(&object)?;
+        let [count, row_len] = *buffer.shape() else {
+            let dimensions = buffer.dimensions();
+            return Err(errors::usage(
+                object.py(),
+                &format!(
+                    "a batch array must be two-dimensional (count, length), not {dimensions}-dimensional"
+                ),
+            ));
+        };
+        Ok(Self::Rows { buffer, count, row_len })
+    }
+}
+
+fn bytes_item(item: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
+    item.cast_into::<PyBytes>().map_err(|error| {
+        let kind = error.into_inner().get_type();
+        PyTypeError::new_err(format!("a batch list must hold bytes, not {kind}"))
+    })
+}
+
+/// Checks that parallel batches are equally long.
+pub fn same_count(py: Python<'_>, counts: &[(&str, usize)]) -> PyResult<()> {
+    let (first, others) = counts.split_first().expect("at least one batch");
+    for (what, count) in others {
+        if *count != first.1 {
+            let (lead, expected) = first;
+            return Err(errors::usage(
+                py,
+                &format!("{what} must be as many as {lead}: {count} are not {expected}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Does what every three-argument call that returns bytes does, and nothing else: borrows three
+/// arguments and returns `len(second) + 16` fresh bytes. `make bench` measures the boundary with it.
+#[pyfunction]
+#[pyo3(name = "_boundary_probe", signature = (first, second, third=None, /))]
+pub fn boundary_probe<'py>(
+    py: Python<'py>,
+    first: Input<'_>,
+    second: Input<'_>,
+    third: Option<Input<'_>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let touched = first.as_slice().len() + or_empty(third.as_ref()).len();
+    output::bytes(py, second.as_slice().len() + 16, |out| {
+        out.fill(core::mem::MaybeUninit::new(touched.to_le_bytes()[0]));
+        Ok(())
+    })
+}

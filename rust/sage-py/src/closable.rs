@@ -1,0 +1,55 @@
+//! A native object that Python can close before it is collected.
+
+use std::sync::{PoisonError, RwLock};
+
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// Readers share; closing waits for them and drops the value, which erases it. No guard outlives
+/// the call it was taken in.
+pub struct Closable<T> {
+    what: &'static str,
+    value: RwLock<Option<T>>,
+}
+
+impl<T> Closable<T> {
+    pub fn new(what: &'static str, value: T) -> Self {
+        Self { what, value: RwLock::new(Some(value)) }
+    }
+
+    /// Calls `with` on the value.
+    pub fn with<R>(&self, py: Python<'_>, with: impl FnOnce(&T) -> R) -> PyResult<R> {
+        self.try_with(with).ok_or_else(|| self.closed(py))
+    }
+
+    /// As [`Closable::with`], without the interpreter: `None` once closed.
+    pub fn try_with<R>(&self, with: impl FnOnce(&T) -> R) -> Option<R> {
+        self.value.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(with)
+    }
+
+    /// Calls `with` on the value alone.
+    pub fn with_mut<R>(&self, py: Python<'_>, with: impl FnOnce(&mut T) -> R) -> PyResult<R> {
+        let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
+        value.as_mut().map(with).ok_or_else(|| self.closed(py))
+    }
+
+    /// Takes the value out: use consumes it.
+    pub fn take(&self, py: Python<'_>) -> PyResult<T> {
+        let taken = self.value.write().unwrap_or_else(PoisonError::into_inner).take();
+        taken.ok_or_else(|| self.closed(py))
+    }
+
+    /// Drops the value now. Idempotent.
+    pub fn close(&self) {
+        drop(self.value.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.value.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    pub fn closed(&self, py: Python<'_>) -> PyErr {
+        errors::state(py, &format!("this {} is closed or spent", self.what))
+    }
+}
