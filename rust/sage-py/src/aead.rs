@@ -16,7 +16,7 @@ use crate::errors;
 use crate::output;
 use crate::secrecy::guard_secret;
 
-#[pyclass(frozen, module = "sage_native._native")]
+#[pyclass(frozen, subclass, module = "sage_native._native")]
 pub struct AeadKey {
     inner: Closable<aead::AeadKey>,
 }
@@ -26,18 +26,28 @@ guard_secret!(AeadKey);
 #[pymethods]
 impl AeadKey {
     #[new]
-    #[pyo3(signature = (key, /))]
-    fn new(py: Python<'_>, key: Input<'_>) -> PyResult<Self> {
-        let key = aead::AeadKey::new(key.exactly::<KEY_LEN>(py, "AES-256-GCM key")?);
+    #[pyo3(signature = (key=None, /))]
+    fn new(py: Python<'_>, key: Option<Input<'_>>) -> PyResult<Self> {
+        let key = match key {
+            Some(key) => aead::AeadKey::new(key.exactly::<KEY_LEN>(py, "AES-256-GCM key")?),
+            None => {
+                let mut drawn = Ok(());
+                let key = Secret::<KEY_LEN>::new_with(|key| drawn = SystemRandom.fill(key));
+                drawn.map_err(errors::random)?;
+                aead::AeadKey::new(key.expose())
+            }
+        };
         Ok(Self { inner: Closable::new("AeadKey", key) })
     }
 
     #[classmethod]
-    fn generate(_class: &Bound<'_, PyType>) -> PyResult<Self> {
-        let mut drawn = Ok(());
-        let key = Secret::<KEY_LEN>::new_with(|key| drawn = SystemRandom.fill(key));
-        drawn.map_err(errors::random)?;
-        Ok(Self { inner: Closable::new("AeadKey", aead::AeadKey::new(key.expose())) })
+    fn generate<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+        class.call0()
+    }
+
+    #[classmethod]
+    fn from_bytes<'py>(class: &Bound<'py, PyType>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        class.call1((key,))
     }
 
     #[pyo3(signature = (nonce, plaintext, aad=None))]

@@ -28,12 +28,6 @@ impl<T> Closable<T> {
         self.value.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(with)
     }
 
-    /// Calls `with` on the value alone.
-    pub fn with_mut<R>(&self, py: Python<'_>, with: impl FnOnce(&mut T) -> R) -> PyResult<R> {
-        let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
-        value.as_mut().map(with).ok_or_else(|| self.closed(py))
-    }
-
     /// Takes the value out: use consumes it.
     pub fn take(&self, py: Python<'_>) -> PyResult<T> {
         let taken = self.value.write().unwrap_or_else(PoisonError::into_inner).take();

@@ -47,4 +47,11 @@ mod native {
     use crate::signatures::{SigningKey, VerifyingKey, ed25519_key_of_did, verify_many};
     #[pymodule_export]
     use crate::stored::WrappedSession;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
 }

@@ -1,0 +1,319 @@
+"""Identities and agreement: Ed25519 signing keys, X25519 secrets, and the forms they travel in.
+
+Raw bytes and ``did:key`` are native; PEM, PKCS#8, OpenSSH and JWK go through ``cryptography``
+(``key_formats.py``), which is imported when the first of them is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from sage_native import _native
+from sage_native._native import SharedSecret
+from sage_native.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sage_native._native import Batch, Keys
+
+__all__ = [
+    "EphemeralSecret",
+    "SharedSecret",
+    "SigningKey",
+    "StaticSecret",
+    "VerifyingKey",
+    "X25519PublicKey",
+    "resolve_did_key",
+    "verify_many",
+]
+
+
+class VerifyingKey(_native.VerifyingKey):
+    """An Ed25519 public key, 32 bytes, strictly checked.
+
+    Refused are encodings that are not canonical and points of small order. Equal keys compare and
+    hash equal. ``check`` answers what registration should ask beyond that.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_did(cls, did: str) -> Self:
+        """Return the key that a ``did:key`` spells out.
+
+        Raises:
+            UsageError: Not a DID, or one that does not spell an Ed25519 key.
+        """
+        key = _native._ed25519_key_of_did(did)
+        if key is None:
+            raise UsageError(f"{did!r} does not spell an Ed25519 key; did:key:z6Mk… does")
+        return cls(key)
+
+    @classmethod
+    def from_pem(cls, data: bytes) -> Self:
+        """Load a PEM ``PUBLIC KEY`` (RFC 8410). Raises UsageError if it is something else."""
+        from sage_native import key_formats  # noqa: PLC0415 - cryptography is imported on use
+
+        return cls(key_formats.ED25519.public_from_pem(data))
+
+    @classmethod
+    def from_der(cls, data: bytes) -> Self:
+        """Load a DER ``SubjectPublicKeyInfo`` (RFC 8410). Raises UsageError."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.ED25519.public_from_der(data))
+
+    @classmethod
+    def from_openssh(cls, data: bytes) -> Self:
+        """Load an OpenSSH line, ``ssh-ed25519 AAAA… comment``. Raises UsageError."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.public_from_openssh(data))
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
+        """Load a JWK of type ``OKP`` and curve ``Ed25519`` (RFC 8037). Raises UsageError."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.ED25519.public_from_jwk(jwk))
+
+    def to_pem(self) -> bytes:
+        """Return the PEM ``PUBLIC KEY`` (RFC 8410)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.ED25519.public_to_pem(self.to_bytes())
+
+    def to_der(self) -> bytes:
+        """Return the DER ``SubjectPublicKeyInfo``, 44 bytes (RFC 8410)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.ED25519.public_to_der(self.to_bytes())
+
+    def to_openssh(self) -> bytes:
+        """Return the OpenSSH line, without a comment."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.public_to_openssh(self.to_bytes())
+
+    def to_jwk(self) -> dict[str, str]:
+        """Return the JWK (RFC 8037)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.ED25519.public_to_jwk(self.to_bytes())
+
+
+class SigningKey(_native.SigningKey):
+    """An Ed25519 signing key: who an agent is.
+
+    Make one with ``generate`` or from its 32-byte seed. It can be closed, is a context manager,
+    and refuses to be pickled or copied; its repr shows the public DID alone.
+    """
+
+    __slots__ = ()
+
+    @property
+    def verifying_key(self) -> VerifyingKey:
+        """The public half. Stays readable after ``close``."""
+        return VerifyingKey(self.verifying_key_bytes)
+
+    def sign_many(self, messages: Batch) -> NDArray[np.uint8]:
+        """Sign each message.
+
+        Args:
+            messages: A list of bytes, or an array (count, length) of uint8.
+
+        Returns:
+            Read-only array (count, 64) of uint8, a signature ``R || S`` in each row.
+
+        Raises:
+            UsageError: A message begins with 64 spaces; nothing was signed.
+
+        Cost: one crossing; the interpreter lock is released for large batches.
+        """
+        import numpy as np  # noqa: PLC0415 - batches alone need numpy
+
+        return np.frombuffer(self._sign_many(messages), np.uint8).reshape(-1, 64)
+
+    @classmethod
+    def from_pem(cls, data: bytes, *, password: bytes | None = None) -> Self:
+        """Load a PEM ``PRIVATE KEY`` or ``ENCRYPTED PRIVATE KEY`` (PKCS#8, RFC 8410).
+
+        Raises:
+            UsageError: Wrong password, none given, or another kind of key; says which.
+        """
+        from sage_native import key_formats  # noqa: PLC0415 - cryptography is imported on use
+
+        return cls(key_formats.ED25519.private_from_pem(data, password))
+
+    @classmethod
+    def from_der(cls, data: bytes, *, password: bytes | None = None) -> Self:
+        """Load a DER PKCS#8 key, also encrypted. Raises UsageError as ``from_pem``."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.ED25519.private_from_der(data, password))
+
+    @classmethod
+    def from_openssh(cls, data: bytes, *, password: bytes | None = None) -> Self:
+        """Load an ``OPENSSH PRIVATE KEY``, also encrypted. Raises UsageError as ``from_pem``."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.private_from_openssh(data, password))
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
+        """Load a private JWK of type ``OKP`` and curve ``Ed25519`` (RFC 8037).
+
+        Raises:
+            UsageError: Another type or curve, a member is missing, or ``x`` is not of ``d``.
+        """
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.ED25519.private_from_jwk(jwk))
+
+    def to_pem(self, *, password: bytes | None = None) -> bytes:
+        """Return PKCS#8 in PEM, encrypted if a password is given (PBES2, AES-256-CBC)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.ED25519.private_to_pem(self.to_bytes(), password)
+
+    def to_der(self, *, password: bytes | None = None) -> bytes:
+        """Return PKCS#8 in DER, encrypted if a password is given."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.ED25519.private_to_der(self.to_bytes(), password)
+
+    def to_openssh(self, *, password: bytes | None = None) -> bytes:
+        """Return an ``OPENSSH PRIVATE KEY``, encrypted if a password is given."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.private_to_openssh(self.to_bytes(), password)
+
+    def to_jwk(self) -> dict[str, str]:
+        """Return the private JWK, with ``d`` (RFC 8037)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.ED25519.private_to_jwk(self.to_bytes())
+
+
+class X25519PublicKey(_native.X25519PublicKey):
+    """An X25519 share, any 32 bytes (RFC 7748 §5). Equal shares compare and hash equal."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_pem(cls, data: bytes) -> Self:
+        """Load a PEM ``PUBLIC KEY`` (RFC 8410). Raises UsageError if it is something else."""
+        from sage_native import key_formats  # noqa: PLC0415 - cryptography is imported on use
+
+        return cls(key_formats.X25519.public_from_pem(data))
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
+        """Load a JWK of type ``OKP`` and curve ``X25519`` (RFC 8037). Raises UsageError."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.X25519.public_from_jwk(jwk))
+
+    def to_pem(self) -> bytes:
+        """Return the PEM ``PUBLIC KEY`` (RFC 8410)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.X25519.public_to_pem(self.to_bytes())
+
+    def to_jwk(self) -> dict[str, str]:
+        """Return the JWK (RFC 8037)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.X25519.public_to_jwk(self.to_bytes())
+
+
+class StaticSecret(_native.StaticSecret):
+    """An X25519 secret that may agree many times. Closes, never pickles, never prints."""
+
+    __slots__ = ()
+
+    @property
+    def public_key(self) -> X25519PublicKey:
+        """The share to send. Stays readable after ``close``."""
+        return X25519PublicKey(self.public_key_bytes)
+
+    @classmethod
+    def from_pem(cls, data: bytes, *, password: bytes | None = None) -> Self:
+        """Load PKCS#8 in PEM, also encrypted. Raises UsageError as ``SigningKey.from_pem``."""
+        from sage_native import key_formats  # noqa: PLC0415 - cryptography is imported on use
+
+        return cls(key_formats.X25519.private_from_pem(data, password))
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
+        """Load a private JWK of curve ``X25519`` (RFC 8037). Raises UsageError."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.X25519.private_from_jwk(jwk))
+
+    def to_pem(self, *, password: bytes | None = None) -> bytes:
+        """Return PKCS#8 in PEM, encrypted if a password is given."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.X25519.private_to_pem(self.to_bytes(), password)
+
+    def to_jwk(self) -> dict[str, str]:
+        """Return the private JWK, with ``d`` (RFC 8037)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.X25519.private_to_jwk(self.to_bytes())
+
+
+class EphemeralSecret(_native.EphemeralSecret):
+    """An X25519 secret for one agreement: ``exchange`` consumes it, and nothing reads it."""
+
+    __slots__ = ()
+
+    @property
+    def public_key(self) -> X25519PublicKey:
+        """The share to send. Stays readable after the secret is spent."""
+        return X25519PublicKey(self.public_key_bytes)
+
+
+def verify_many(keys: Keys, signatures: Batch, messages: Batch) -> NDArray[np.bool_]:
+    """Give the strict verdict on each signature, by itself.
+
+    Batch equals single by construction: every signature is verified on its own, so a bad one
+    changes and costs nothing for its neighbours.
+
+    Args:
+        keys: One VerifyingKey for all; or one for each, as a list of VerifyingKey, a list of
+            32-byte bytes, or an array (count, 32) of uint8.
+        signatures: A list of 64-byte bytes, or an array (count, 64) of uint8.
+        messages: A list of bytes, or an array (count, length) of uint8.
+
+    Returns:
+        Read-only array (count,) of bool, in the order of the signatures. Malformed keys and
+        signatures get False.
+
+    Raises:
+        UsageError: The batches differ in length.
+
+    Cost: one crossing; the interpreter lock is released for large batches.
+    Source: RFC 8032 §5.1.7 with the strict checks of docs/protocol.md, "Notation".
+    """
+    import numpy as np  # noqa: PLC0415 - batches alone need numpy
+
+    return np.frombuffer(_native._verify_many(keys, signatures, messages), np.bool_)
+
+
+def resolve_did_key(did: str) -> list[VerifyingKey]:
+    """Resolve a ``did:key`` from itself, as a ``Responder`` wants it.
+
+    This admits everybody who holds any key: right for development and for applications that
+    decide later who may do what.
+
+    Returns:
+        The one key that the DID spells; an empty list for every other DID.
+    """
+    key = _native._ed25519_key_of_did(did)
+    return [] if key is None else [VerifyingKey(key)]
