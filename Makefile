@@ -1,0 +1,90 @@
+# The only list of commands. Each target sets up what it needs in .venv; the second run is quick.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := .tools
+STAMPS := $(VENV)/.stamps
+CARGO_DENY_VERSION := 0.20.2
+
+# Everything that the native module is made from.
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -not -path '*/fuzz/*' -not -path '*/tests/*') $(shell find rust -name Cargo.toml)
+
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# One setting for all builds, so that they share their artefacts.
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help demo test test-rust test-python lint bench bench-native vectors fuzz clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+demo: $(STAMPS)/cli ## Two agents, one secure session: build it and see it work
+	@$(BIN)/sage-native demo
+
+test: test-rust test-python ## Run every test
+
+test-rust: $(STAMPS)/toolchain
+	cargo test --workspace --locked --quiet
+
+test-python: $(STAMPS)/test
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMPS)/lint $(TOOLS)/bin/cargo-deny ## Check style, types, layers, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest sage_native
+	$(BIN)/lint-imports
+
+bench: $(STAMPS)/bench ## Measure side by side; writes benches/baselines and the figures in docs
+	$(BIN)/python -m benches.ratios --write-docs
+
+bench-native: $(STAMPS)/toolchain ## Measure the Rust core alone (criterion)
+	cargo bench -p sage-benches --locked
+
+vectors: $(STAMPS)/test ## Write tests/vectors anew from the reference
+	$(BIN)/python -m tests.reference.generate
+
+fuzz: $(STAMPS)/toolchain ## Fuzz both targets, a minute each (needs a nightly toolchain and cargo-fuzz)
+	cd rust/sage-core && cargo +nightly fuzz run handshake_messages -- -max_total_time=60
+	cd rust/sage-core && cargo +nightly fuzz run record_open -- -max_total_time=60
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) $(TOOLS) target
+
+$(STAMPS)/toolchain: .ci/check-toolchain
+	@PYTHON="$(PYTHON)" .ci/check-toolchain
+	@test -x $(BIN)/python || { echo "Setting up $(VENV)"; "$(PYTHON)" -m venv $(VENV); }
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/maturin: $(STAMPS)/toolchain
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'maturin>=1.16,<2'
+	@touch $@
+
+# The native module in release mode and the package in editable form.
+$(STAMPS)/native: $(STAMPS)/maturin $(RUST_SOURCES) pyproject.toml
+	@echo "Building sage_native in release mode; the first time takes a few minutes"
+	@$(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+$(STAMPS)/cli $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/bench: $(STAMPS)/%: $(STAMPS)/native
+	@echo "Installing what 'make $(patsubst cli,demo,$*)' needs"
+	@$(BIN)/python .ci/requirements.py $(REQUIRES_$*) | xargs -d '\n' $(BIN)/pip install --quiet --disable-pip-version-check
+	@touch $@
+
+REQUIRES_cli := cli bench
+REQUIRES_test := cli test bench
+REQUIRES_lint := cli test bench lint
+REQUIRES_bench := cli bench
+
+$(TOOLS)/bin/cargo-deny: | $(STAMPS)/toolchain
+	@echo "Building cargo-deny $(CARGO_DENY_VERSION), once"
+	@cargo install cargo-deny --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
