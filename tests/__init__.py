@@ -1,0 +1,1 @@
+"""Tests and the independent reference of the protocol."""
