@@ -9,6 +9,7 @@
 
 pub mod aead;
 mod aws_lc;
+mod curve25519;
 pub mod did;
 pub mod ed25519;
 mod epoch;
@@ -19,6 +20,7 @@ pub mod hkdf;
 mod incarnation;
 pub mod json;
 pub mod kek;
+pub mod processor;
 pub mod random;
 pub mod record;
 pub mod rekey;

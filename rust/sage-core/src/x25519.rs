@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::aws_lc;
+use crate::curve25519;
 use crate::error::{InputError, exactly};
 use crate::hkdf::Prk;
 use crate::random::{RandomError, RandomSource};
@@ -53,7 +53,7 @@ impl StaticSecret {
     }
 
     fn from_secret(secret: Secret<KEY_LEN>) -> Self {
-        let public = PublicKey(aws_lc::x25519_public(secret.expose()));
+        let public = PublicKey(curve25519::x25519_public(secret.expose()));
         Self { secret, public }
     }
 
@@ -76,7 +76,7 @@ impl StaticSecret {
     pub fn exchange(&self, peer: &PublicKey) -> Result<SharedSecret, SmallOrderShare> {
         let mut contributory = false;
         let shared = Secret::new_with(|shared| {
-            contributory = aws_lc::x25519(self.secret.expose(), &peer.0, shared);
+            contributory = curve25519::x25519(self.secret.expose(), &peer.0, shared);
         });
         if contributory { Ok(SharedSecret(shared)) } else { Err(SmallOrderShare) }
     }

@@ -15,6 +15,7 @@ mod handshake;
 mod json;
 mod kdf;
 mod output;
+mod processor;
 mod records;
 mod secrecy;
 mod session;
@@ -40,6 +41,8 @@ mod native {
     #[pymodule_export]
     use crate::kdf::{Prk, hkdf_sha256};
     #[pymodule_export]
+    use crate::processor::kernels;
+    #[pymodule_export]
     use crate::records::RecordHeader;
     #[pymodule_export]
     use crate::session::{PreparedRekey, Session};
@@ -52,6 +55,7 @@ mod native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::processor::choose();
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

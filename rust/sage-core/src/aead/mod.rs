@@ -12,6 +12,8 @@ use core::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use crate::aws_lc::{AeadAlgorithm, AeadContext};
+#[cfg(target_arch = "x86_64")]
+use crate::processor;
 use crate::secret::Secret;
 
 /// Bytes of a key.
@@ -22,6 +24,14 @@ pub const NONCE_LEN: usize = 12;
 pub const TAG_LEN: usize = 16;
 /// The longest plaintext of one call: 2^36 − 32 bytes (SP 800-38D §5.2.1.1).
 pub const MAX_PLAINTEXT_LEN: u64 = (1 << 36) - 32;
+
+/// The name of the kernel for short messages, if one is in use.
+pub(crate) fn kernel() -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    return if processor::is_portable() { None } else { x86::kernel() };
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
 
 /// The tag did not verify. Says nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +53,7 @@ impl AeadKey {
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
         Self {
             #[cfg(target_arch = "x86_64")]
-            short: x86::ShortGcm::new(key),
+            short: if processor::is_portable() { None } else { x86::ShortGcm::new(key) },
             ..Self::by_library(key)
         }
     }

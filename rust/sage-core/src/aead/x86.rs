@@ -44,6 +44,15 @@ enum Lanes {
     Wide,
 }
 
+/// The name of the lanes that a key made now would take.
+pub(super) fn kernel() -> Option<&'static str> {
+    match Lanes::best() {
+        Lanes::Wide => Some("aes-gcm-short-wide"),
+        narrow if narrow.is_supported() => Some("aes-gcm-short-narrow"),
+        Lanes::Narrow => None,
+    }
+}
+
 /// What is authenticated beside the text.
 struct Record<'a> {
     nonce: &'a [u8; 12],
@@ -54,7 +63,7 @@ impl ShortGcm {
     /// Expands a key, about 70 ns; None when the processor lacks the instructions.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Option<Box<Self>> {
-        Self::with_lanes(key, if Lanes::Wide.is_supported() { Lanes::Wide } else { Lanes::Narrow })
+        Self::with_lanes(key, Lanes::best())
     }
 
     fn with_lanes(key: &[u8; 32], lanes: Lanes) -> Option<Box<Self>> {
@@ -166,6 +175,10 @@ fn check_lengths(text: &[u8], out: &[Uninit]) {
 }
 
 impl Lanes {
+    fn best() -> Self {
+        if Self::Wide.is_supported() { Self::Wide } else { Self::Narrow }
+    }
+
     #[rustfmt::skip]
     fn is_supported(self) -> bool {
         let narrow = is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq") && is_x86_feature_detected!("avx");

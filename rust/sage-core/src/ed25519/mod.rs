@@ -5,6 +5,8 @@
 //! equation. That is the class of libsodium and of dalek's `verify_strict`; every path of this
 //! crate gives the same verdict for the same bytes.
 
+#[cfg(target_arch = "x86_64")]
+mod expanded;
 mod strict;
 
 use core::fmt;
@@ -12,6 +14,8 @@ use core::fmt;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 
 use crate::aws_lc;
+#[cfg(target_arch = "x86_64")]
+use crate::curve25519::BaseMultiples;
 use crate::did::Did;
 use crate::error::{InputError, exactly};
 use crate::random::{RandomError, RandomSource};
@@ -31,6 +35,8 @@ pub const HANDSHAKE_PAD: [u8; 64] = [0x20; 64];
 pub struct SigningKey {
     /// AWS-LC's form, `seed ‖ public`.
     private: Secret<64>,
+    #[cfg(target_arch = "x86_64")]
+    expanded: expanded::ExpandedKey,
     verifying: VerifyingKey,
 }
 
@@ -40,7 +46,12 @@ impl SigningKey {
     pub fn from_seed(seed: &[u8; SEED_LEN]) -> Self {
         let mut public = [0; 32];
         let private = Secret::new_with(|private| public = aws_lc::ed25519_expand(seed, private));
-        Self { private, verifying: VerifyingKey(public) }
+        Self {
+            private,
+            #[cfg(target_arch = "x86_64")]
+            expanded: expanded::ExpandedKey::new(seed),
+            verifying: VerifyingKey(public),
+        }
     }
 
     /// Draws a new key.
@@ -71,18 +82,21 @@ impl SigningKey {
     /// [`InputError`] if the message begins with [`HANDSHAKE_PAD`]: such a signature could pass for
     /// a handshake, and whoever chooses the message must not get one.
     pub fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_LEN], InputError> {
-        if message.starts_with(&HANDSHAKE_PAD) {
-            return Err(InputError::Value {
-                what: "message",
-                why: "must not begin with 64 spaces, the mark of handshake signatures",
-            });
-        }
-        Ok(aws_lc::ed25519_sign(self.private.expose(), message))
+        refuse_pad(message)?;
+        Ok(self.sign_anything(message))
     }
 
     /// Signs `PAD ‖ context ‖ 00 ‖ transcript`, the only door to signatures that begin with `PAD`.
     pub(crate) fn sign_handshake(&self, context: &str, transcript: &[u8; 32]) -> [u8; SIGNATURE_LEN] {
-        aws_lc::ed25519_sign(self.private.expose(), &handshake_input(context, transcript))
+        self.sign_anything(&handshake_input(context, transcript))
+    }
+
+    fn sign_anything(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(multiples) = BaseMultiples::available() {
+            return self.expanded.sign(&multiples, &self.verifying.0, message);
+        }
+        aws_lc::ed25519_sign(self.private.expose(), message)
     }
 }
 
@@ -165,6 +179,16 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
+fn refuse_pad(message: &[u8]) -> Result<(), InputError> {
+    if message.starts_with(&HANDSHAKE_PAD) {
+        return Err(InputError::Value {
+            what: "message",
+            why: "must not begin with 64 spaces, the mark of handshake signatures",
+        });
+    }
+    Ok(())
+}
+
 fn handshake_input(context: &str, transcript: &[u8; 32]) -> Vec<u8> {
     [&HANDSHAKE_PAD[..], context.as_bytes(), &[0], transcript].concat()
 }
@@ -174,7 +198,12 @@ fn handshake_input(context: &str, transcript: &[u8; 32]) -> Vec<u8> {
 /// # Errors
 /// As [`SigningKey::sign`]; nothing is signed unless everything may be.
 pub fn sign_many(key: &SigningKey, messages: &[&[u8]]) -> Result<Vec<[u8; SIGNATURE_LEN]>, InputError> {
-    messages.iter().map(|message| key.sign(message)).collect()
+    messages.iter().try_for_each(|message| refuse_pad(message))?;
+    #[cfg(target_arch = "x86_64")]
+    if let Some(multiples) = BaseMultiples::available() {
+        return Ok(key.expanded.sign_many(&multiples, &key.verifying.0, messages));
+    }
+    Ok(messages.iter().map(|message| key.sign_anything(message)).collect())
 }
 
 /// The strict verdict on each signature, by itself: a bad one costs and changes nothing for its
@@ -190,4 +219,31 @@ pub fn verify_many(keys: &[&[u8]], signatures: &[&[u8]], messages: &[&[u8]]) -> 
         (*signature).try_into().is_ok_and(|signature| key.verify(message, signature))
     };
     keys.iter().zip(signatures).zip(messages).map(verdict).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The kernels, the batch and AWS-LC write the same signatures, and dalek agrees with them.
+        #[test]
+        fn every_way_to_sign_gives_the_same_bytes(
+            seed: [u8; 32],
+            messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..70),
+        ) {
+            let key = SigningKey::from_seed(&seed);
+            let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+            let batch = sign_many(&key, &messages).expect("no message is a handshake");
+            for (message, signature) in messages.iter().zip(&batch) {
+                prop_assert_eq!(&key.sign(message).expect("as above"), signature);
+                prop_assert_eq!(&aws_lc::ed25519_sign(key.private.expose(), message), signature);
+                prop_assert!(key.verifying_key().verify(message, signature));
+                let dalek = ed25519_dalek::VerifyingKey::from_bytes(key.verifying_key().as_bytes()).expect("a point");
+                prop_assert!(dalek.verify_strict(message, &(*signature).into()).is_ok());
+            }
+        }
+    }
 }

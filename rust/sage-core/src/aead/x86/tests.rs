@@ -22,6 +22,7 @@ impl Noise {
     }
 }
 
+#[expect(clippy::vec_box, reason = "keys are only made boxed")]
 fn each_lanes(key: &[u8; 32]) -> Vec<Box<ShortGcm>> {
     [Lanes::Narrow, Lanes::Wide].into_iter().filter_map(|lanes| ShortGcm::with_lanes(key, lanes)).collect()
 }

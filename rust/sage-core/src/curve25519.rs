@@ -1,0 +1,73 @@
+//! Scalar multiplication on Curve25519, by the fastest means that this processor has.
+//!
+//! Two means, the same bytes: the vector kernels of `ifma`, or AWS-LC. All of it is constant time in
+//! the scalars.
+
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+
+#[cfg(target_arch = "x86_64")]
+use self::ifma::Ifma;
+use crate::aws_lc;
+#[cfg(target_arch = "x86_64")]
+use crate::processor;
+
+/// The name of the kernel in use, if it is one of this crate's own.
+pub(crate) fn kernel() -> Option<&'static str> {
+    vector_unit().map(|_| "curve25519-ifma")
+}
+
+/// X25519 (RFC 7748 §5). False if the shared secret is all zero, that is, if the peer's share has
+/// small order.
+#[must_use]
+pub(crate) fn x25519(secret: &[u8; 32], peer: &[u8; 32], shared: &mut [u8; 32]) -> bool {
+    match vector_unit() {
+        #[cfg(target_arch = "x86_64")]
+        Some(ifma) => {
+            *shared = ifma::x25519(ifma, secret, peer);
+            shared.iter().fold(0, |any, byte| any | byte) != 0
+        }
+        _ => aws_lc::x25519(secret, peer, shared),
+    }
+}
+
+/// The public share of an X25519 secret.
+pub(crate) fn x25519_public(secret: &[u8; 32]) -> [u8; 32] {
+    match vector_unit() {
+        #[cfg(target_arch = "x86_64")]
+        Some(ifma) => ifma::x25519_base(ifma, secret),
+        _ => aws_lc::x25519_public(secret),
+    }
+}
+
+/// Multiples of the Ed25519 base point, where there is a kernel for them.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct BaseMultiples(Ifma);
+
+#[cfg(target_arch = "x86_64")]
+impl BaseMultiples {
+    /// `None` where AWS-LC signs.
+    pub(crate) fn available() -> Option<Self> {
+        vector_unit().map(Self)
+    }
+
+    /// `[s]B` as RFC 8032 encodes it.
+    pub(crate) fn one(&self, scalar: &[u8; 32]) -> [u8; 32] {
+        ifma::mul_base_compressed(self.0, scalar)
+    }
+
+    /// `[s]B` for each scalar, several to a vector.
+    pub(crate) fn many(&self, scalars: &[[u8; 32]], outputs: &mut [[u8; 32]]) {
+        ifma::mul_base_compressed_many(self.0, scalars, outputs);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn vector_unit() -> Option<Ifma> {
+    if processor::is_portable() { None } else { Ifma::detect() }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn vector_unit() -> Option<core::convert::Infallible> {
+    None
+}

@@ -1,0 +1,58 @@
+//! Curve25519 on the 52-bit multiply-add unit (AVX-512 IFMA: Ice Lake and Zen 4 onwards).
+//!
+//! One token, [`Ifma`], stands for "this processor has the instructions". It is obtained only from
+//! [`Ifma::detect`], every public function asks for one, and so every public function is safe. All
+//! functions run in time that does not depend on scalars or coordinates: no branch, no memory
+//! address and no instruction with variable latency sees them.
+
+#![allow(unsafe_code, reason = "entered only behind `Ifma`; each block has its proof")]
+
+mod batch;
+mod element;
+mod field;
+mod fixed_base;
+mod inversion;
+mod ladder;
+mod point;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use batch::mul_base_compressed_many;
+pub use fixed_base::{mul_base_compressed, x25519_base};
+pub use ladder::x25519;
+
+/// Proof that this processor, and its operating system, run AVX-512 F, VL, DQ and IFMA.
+#[derive(Clone, Copy, Debug)]
+pub struct Ifma(());
+
+impl Ifma {
+    /// Ask the processor; `None` where any of the four is missing.
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512ifma");
+        found.then_some(Self(()))
+    }
+}
+
+/// The scalar with the three low bits and the top bit cleared and bit 254 set (RFC 7748, 5).
+fn clamp(scalar: &[u8; 32]) -> zeroize::Zeroizing<[u8; 32]> {
+    let mut clamped = zeroize::Zeroizing::new(*scalar);
+    clamped[0] &= 248;
+    clamped[31] = (clamped[31] & 127) | 64;
+    clamped
+}
+
+/// `word`, of which the optimiser no longer knows anything: masks stay masks and become no
+/// branches.
+#[inline]
+fn opaque(mut word: u64) -> u64 {
+    // SAFETY: no instruction at all; `word` may be any value.
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) word, options(pure, nomem, nostack, preserves_flags));
+    }
+    word
+}
