@@ -29,7 +29,7 @@ demo: $(STAMPS)/cli ## Two agents, one secure session: build it and see it work
 test: test-rust test-python ## Run every test
 
 test-rust: $(STAMPS)/toolchain
-	cargo test --workspace --locked --quiet
+	cargo test --package sage-core --locked --quiet
 
 test-python: $(STAMPS)/test
 	$(BIN)/python -m pytest -q

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, overload
 
-from sage_native import _native
+from sage_native._native import AeadKey as NativeAeadKey
 from sage_native._native import KeyEncryptionKey
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["AeadKey", "KeyEncryptionKey"]
 TAG_LEN = 16
 
 
-class AeadKey(_native.AeadKey):
+class AeadKey(NativeAeadKey):
     """An AES-256-GCM key, 32 bytes, with its schedule expanded once.
 
     The caller owns the nonces: the same nonce twice under one key gives both plaintexts and the
@@ -61,7 +61,8 @@ class AeadKey(_native.AeadKey):
             return sealed
         import numpy as np  # noqa: PLC0415 - arrays alone need numpy
 
-        return np.frombuffer(sealed, np.uint8).reshape(-1, _row_len(plaintexts) + TAG_LEN)
+        row_len = np.shape(plaintexts)[1] + TAG_LEN
+        return np.frombuffer(sealed, np.uint8).reshape(-1, row_len)
 
     @overload
     def open_many(
@@ -100,9 +101,6 @@ class AeadKey(_native.AeadKey):
 
         rows, verdicts = opened
         verdict_array = np.frombuffer(verdicts, np.bool_)
-        shape = (len(verdict_array), _row_len(sealed) - TAG_LEN)
+        # Without rows nobody has looked whether they would be long enough.
+        shape = (len(verdict_array), max(np.shape(sealed)[1] - TAG_LEN, 0))
         return np.frombuffer(rows, np.uint8).reshape(shape), verdict_array
-
-
-def _row_len(array: Batch) -> int:
-    return cast("tuple[int, int]", memoryview(cast("Array", array)).shape)[1]

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from sage_native import _native
-from sage_native._native import SharedSecret
+from sage_native._native import EphemeralSecret as NativeEphemeralSecret
+from sage_native._native import SharedSecret, _ed25519_key_of_did, _verify_many
+from sage_native._native import SigningKey as NativeSigningKey
+from sage_native._native import StaticSecret as NativeStaticSecret
+from sage_native._native import VerifyingKey as NativeVerifyingKey
+from sage_native._native import X25519PublicKey as NativeX25519PublicKey
 from sage_native.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ __all__ = [
 ]
 
 
-class VerifyingKey(_native.VerifyingKey):
+class VerifyingKey(NativeVerifyingKey):
     """An Ed25519 public key, 32 bytes, strictly checked.
 
     Refused are encodings that are not canonical and points of small order. Equal keys compare and
@@ -48,7 +52,7 @@ class VerifyingKey(_native.VerifyingKey):
         Raises:
             UsageError: Not a DID, or one that does not spell an Ed25519 key.
         """
-        key = _native._ed25519_key_of_did(did)
+        key = _ed25519_key_of_did(did)
         if key is None:
             raise UsageError(f"{did!r} does not spell an Ed25519 key; did:key:z6Mk… does")
         return cls(key)
@@ -106,7 +110,7 @@ class VerifyingKey(_native.VerifyingKey):
         return key_formats.ED25519.public_to_jwk(self.to_bytes())
 
 
-class SigningKey(_native.SigningKey):
+class SigningKey(NativeSigningKey):
     """An Ed25519 signing key: who an agent is.
 
     Make one with ``generate`` or from its 32-byte seed. It can be closed, is a context manager,
@@ -199,7 +203,7 @@ class SigningKey(_native.SigningKey):
         return key_formats.ED25519.private_to_jwk(self.to_bytes())
 
 
-class X25519PublicKey(_native.X25519PublicKey):
+class X25519PublicKey(NativeX25519PublicKey):
     """An X25519 share, any 32 bytes (RFC 7748 §5). Equal shares compare and hash equal."""
 
     __slots__ = ()
@@ -231,7 +235,7 @@ class X25519PublicKey(_native.X25519PublicKey):
         return key_formats.X25519.public_to_jwk(self.to_bytes())
 
 
-class StaticSecret(_native.StaticSecret):
+class StaticSecret(NativeStaticSecret):
     """An X25519 secret that may agree many times. Closes, never pickles, never prints."""
 
     __slots__ = ()
@@ -268,7 +272,7 @@ class StaticSecret(_native.StaticSecret):
         return key_formats.X25519.private_to_jwk(self.to_bytes())
 
 
-class EphemeralSecret(_native.EphemeralSecret):
+class EphemeralSecret(NativeEphemeralSecret):
     """An X25519 secret for one agreement: ``exchange`` consumes it, and nothing reads it."""
 
     __slots__ = ()
@@ -303,7 +307,7 @@ def verify_many(keys: Keys, signatures: Batch, messages: Batch) -> NDArray[np.bo
     """
     import numpy as np  # noqa: PLC0415 - batches alone need numpy
 
-    return np.frombuffer(_native._verify_many(keys, signatures, messages), np.bool_)
+    return np.frombuffer(_verify_many(keys, signatures, messages), np.bool_)
 
 
 def resolve_did_key(did: str) -> list[VerifyingKey]:
@@ -315,5 +319,5 @@ def resolve_did_key(did: str) -> list[VerifyingKey]:
     Returns:
         The one key that the DID spells; an empty list for every other DID.
     """
-    key = _native._ed25519_key_of_did(did)
+    key = _ed25519_key_of_did(did)
     return [] if key is None else [VerifyingKey(key)]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sage_native import _native
 from sage_native._native import (
     Attempt,
     Initiator,
@@ -27,14 +26,15 @@ from sage_native._native import (
     decode_json,
     encode_json,
 )
+from sage_native._native import Responder as NativeResponder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self, TypeAlias
 
-    from sage_native._native import Buffer
+    from sage_native._native import Buffer, SigningKey, VerifyingKey
 
-    Resolve: TypeAlias = Callable[[str], Sequence[_native.VerifyingKey]]
+    Resolve: TypeAlias = Callable[[str], Sequence[VerifyingKey]]
     Admit: TypeAlias = Callable[[str, bytes, int], None]
 
 __all__ = [
@@ -58,7 +58,7 @@ RECORD_OVERHEAD = 64
 """By how much a record is longer than its plaintext: header 48, tag 16."""
 
 
-class Responder(_native.Responder):
+class Responder(NativeResponder):
     """The server's side of handshakes: who it is, whom it knows, and what it remembers.
 
     ``respond`` takes an M1 through the whole order of work. Where a directory or a nonce store is
@@ -83,7 +83,7 @@ class Responder(_native.Responder):
 
     def __new__(  # noqa: PLR0913, D102 - one setting each; the class says what they mean
         cls,
-        signing_key: _native.SigningKey,
+        signing_key: SigningKey,
         *,
         resolve: Resolve,
         admit: Admit,
@@ -135,6 +135,4 @@ class Responder(_native.Responder):
         request = self.read(message, now_ms=now_ms)
         request.authenticate(self._resolve(request.client_did))
         self._admit(request.client_did, request.nonce, request.remember_until_ms)
-        return request.accept(
-            lifetime_s=lifetime_s, idle_timeout_s=idle_timeout_s, now_ms=now_ms
-        )
+        return request.accept(lifetime_s=lifetime_s, idle_timeout_s=idle_timeout_s, now_ms=now_ms)

@@ -36,7 +36,8 @@ impl Sha256 {
         }
     }
 
-    pub(crate) fn finish(mut self) -> [u8; 32] {
+    /// The digest. Takes the state where it stands: moving it would leave a copy behind.
+    pub(crate) fn finish(&mut self) -> [u8; 32] {
         let mut digest = [0; 32];
         // SAFETY: `digest` has the 32 bytes that Final writes.
         unsafe {
