@@ -6,6 +6,7 @@ Raw bytes and ``did:key`` are native; PEM, PKCS#8, OpenSSH and JWK go through ``
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from sage_native._native import EphemeralSecret as NativeEphemeralSecret
@@ -310,14 +311,28 @@ def verify_many(keys: Keys, signatures: Batch, messages: Batch) -> NDArray[np.bo
     return np.frombuffer(_verify_many(keys, signatures, messages), np.bool_)
 
 
-def resolve_did_key(did: str) -> list[VerifyingKey]:
+@lru_cache(maxsize=1024)
+def resolve_did_key(did: str) -> tuple[VerifyingKey, ...]:
     """Resolve a ``did:key`` from itself, as a ``Responder`` wants it.
 
-    This admits everybody who holds any key: right for development and for applications that
+    This admits everybody who holds any key: right for development, and for applications that
     decide later who may do what.
 
     Returns:
-        The one key that the DID spells; an empty list for every other DID.
+        The one key that the DID spells, checked as for registration (a point of the curve, in the
+        prime-order subgroup); nothing for every other DID and for a key that fails the check.
+
+    Raises:
+        UsageError: Not a DID.
+
+    Cost: about 60 µs for a DID not seen lately; the last 1,024 are remembered.
     """
     key = _ed25519_key_of_did(did)
-    return [] if key is None else [VerifyingKey(key)]
+    if key is None:
+        return ()
+    try:
+        verifying_key = VerifyingKey(key)
+        verifying_key.check()
+    except UsageError:
+        return ()
+    return (verifying_key,)
