@@ -158,7 +158,11 @@ def public_to_openssh(key: bytes) -> bytes:
 def private_to_openssh(key: bytes, password: bytes | None) -> bytes:
     """Return an ``OPENSSH PRIVATE KEY``."""
     loaded = Ed25519PrivateKey.from_private_bytes(key)
-    return loaded.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, _encryption(password))
+    try:
+        return loaded.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, _encryption(password))
+    except UnsupportedAlgorithm as error:
+        missing = "encrypted OpenSSH keys need bcrypt: pip install 'cryptography[ssh]'"
+        raise UsageError(missing) from error
 
 
 def _load(what: str, load: Callable[..., object], *arguments: object) -> object:

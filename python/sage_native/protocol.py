@@ -129,7 +129,8 @@ class Responder(NativeResponder):
             ReplayDetectedError: This M1 was answered before.
             CapacityError: The replay memory is full.
 
-        Cost: about 60 µs, nearly all of it one verification, one agreement and one signature.
+        Cost: 65 to 90 µs, by processor, nearly all of it one verification, one agreement
+        and one signature.
         Source: docs/protocol.md, "Order of work on M1".
         """
         request = self.read(message, now_ms=now_ms)

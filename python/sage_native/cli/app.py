@@ -1,0 +1,82 @@
+"""The application: which commands there are, and how each way to end becomes an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from cyclopts import App, CycloptsError, UnusedCliTokensError
+
+from sage_native import __version__
+from sage_native.cli import console
+from sage_native.cli.bench import bench
+from sage_native.cli.demo.command import demo
+from sage_native.cli.files import STDIO_MARK
+from sage_native.cli.keygen import keygen
+from sage_native.cli.sign import sign
+from sage_native.cli.verify import verify
+from sage_native.exceptions import SageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["app", "run"]
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = App(
+    name="sage-native",
+    help="Secure sessions between AI agents, on the command line.",
+    version=f"sage-native {__version__}",
+    help_epilogue="Exit status: 0 done, 1 verification failed or refused, 2 wrong usage.",
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+COMMANDS: tuple[Callable[..., None], ...] = (demo, keygen, sign, verify, bench)
+for position, command in enumerate(COMMANDS):
+    app.command(command, sort_key=position)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: What follows the name of the program.
+
+    Returns:
+        The exit status. Every error that a user can cause has been printed, in one message.
+    """
+    console.survive_narrow_encodings()
+    try:
+        app([STDIO_MARK if argument == "-" else argument for argument in arguments])
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _fail(_explain(error), USAGE)
+    except SageError as error:
+        return _fail(str(error), USAGE if isinstance(error, UsageError) else FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone. What is still buffered goes nowhere, or Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return OK
+
+
+def _explain(error: CycloptsError) -> str:
+    """Return what is wrong with a command line, and where to read how it goes."""
+    if isinstance(error, UnusedCliTokensError):
+        text = f"Too many arguments: {' '.join(error.unused_tokens or ())}."
+    else:
+        text = str(error)
+        text = text if text.endswith((".", "?")) else f"{text}."
+    chain = " ".join(("sage-native", *(error.command_chain or ())))
+    return f"{text} See: {chain} --help".replace(STDIO_MARK, "-")
+
+
+def _fail(message: str, status: int) -> int:
+    console.error(message)
+    return status
