@@ -16,6 +16,19 @@ use crate::errors;
 use crate::output;
 use crate::secrecy::guard_secret;
 
+/// An AES-256-GCM key with its schedule expanded once.
+///
+/// Args:
+///     key: 32 secret bytes; drawn if left out.
+///
+/// Raises:
+///     UsageError: The key is not 32 bytes long.
+///
+/// The caller owns the nonces: the same nonce twice under one key gives both plaintexts and the
+/// authentication key away. ``Session`` keeps its own count; prefer it. The key can be closed, is a
+/// context manager, and refuses to be pickled or copied.
+///
+/// Cost: about 0.3 µs.
 #[pyclass(frozen, subclass, module = "sage_native._native")]
 pub struct AeadKey {
     inner: Closable<aead::AeadKey>,
@@ -40,16 +53,45 @@ impl AeadKey {
         Ok(Self { inner: Closable::new("AeadKey", key) })
     }
 
+    /// Draw a new key from the system's random source. It cannot be exported.
+    ///
+    /// Cost: about 0.5 µs.
     #[classmethod]
     fn generate<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
         class.call0()
     }
 
+    /// Expand a key.
+    ///
+    /// Args:
+    ///     key: 32 secret bytes.
+    ///
+    /// Raises:
+    ///     UsageError: Another length.
+    ///
+    /// Cost: about 0.3 µs.
     #[classmethod]
     fn from_bytes<'py>(class: &Bound<'py, PyType>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         class.call1((key,))
     }
 
+    /// Seal one plaintext.
+    ///
+    /// Args:
+    ///     nonce: 12 bytes, never used before under this key.
+    ///     plaintext: Any length.
+    ///     aad: Associated data, authenticated, not part of the result.
+    ///
+    /// Returns:
+    ///     ``ciphertext || tag(16)``, ``len(plaintext) + 16`` bytes.
+    ///
+    /// Raises:
+    ///     UsageError: The nonce is not 12 bytes long.
+    ///     SessionStateError: The key is closed.
+    ///
+    /// Cost: about 0.1 µs for 64 B, 0.3 µs for 1 KiB, 2 to 6 µs for 16 KiB. Holds the interpreter lock
+    /// below about 4 MB.
+    /// Source: NIST SP 800-38D §7.1.
     #[pyo3(signature = (nonce, plaintext, aad=None))]
     fn seal<'py>(
         &self,
@@ -64,6 +106,23 @@ impl AeadKey {
         })
     }
 
+    /// Open ``ciphertext || tag(16)``.
+    ///
+    /// Args:
+    ///     nonce: The 12 bytes it was sealed under.
+    ///     sealed: At least 16 bytes.
+    ///     aad: The associated data it was sealed with.
+    ///
+    /// Returns:
+    ///     The plaintext, ``len(sealed) - 16`` bytes.
+    ///
+    /// Raises:
+    ///     AuthenticationError: The tag is wrong. Nothing of the plaintext leaves.
+    ///     UsageError: The nonce is not 12 bytes long, or ``sealed`` is shorter than a tag.
+    ///     SessionStateError: The key is closed.
+    ///
+    /// Cost: as ``seal``.
+    /// Source: NIST SP 800-38D §7.2.
     #[pyo3(signature = (nonce, sealed, aad=None))]
     fn open<'py>(
         &self,
@@ -72,12 +131,30 @@ impl AeadKey {
         sealed: Input<'_>,
         aad: Option<Input<'_>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let sealed = sealed.as_slice();
-        output::bytes(py, plaintext_len(py, sealed)?, |plaintext| {
-            self.open_to(py, &nonce, sealed, or_empty(aad.as_ref()), plaintext)
+        let sealed = sealed.stable();
+        output::bytes(py, plaintext_len(py, &sealed)?, |plaintext| {
+            self.open_to(py, &nonce, &sealed, or_empty(aad.as_ref()), plaintext)
         })
     }
 
+    /// Seal one plaintext into the caller's buffer.
+    ///
+    /// Args:
+    ///     nonce: 12 bytes, never used before under this key.
+    ///     plaintext: Any length.
+    ///     out: A writable buffer of at least ``len(plaintext) + 16`` bytes that shares no memory with
+    ///         the inputs. It gets ``ciphertext || tag(16)`` at its beginning; the rest is left alone.
+    ///     aad: Associated data, authenticated, not part of the result.
+    ///
+    /// Returns:
+    ///     How many bytes were written, ``len(plaintext) + 16``.
+    ///
+    /// Raises:
+    ///     UsageError: The nonce has another length, or ``out`` is read-only, too short or overlaps.
+    ///     SessionStateError: The key is closed.
+    ///
+    /// Cost: as ``seal``, without a new object.
+    /// Source: NIST SP 800-38D §7.1.
     #[pyo3(signature = (nonce, plaintext, out, aad=None))]
     fn seal_into(
         &self,
@@ -94,6 +171,26 @@ impl AeadKey {
         Ok(len)
     }
 
+    /// Open ``ciphertext || tag(16)`` into the caller's buffer.
+    ///
+    /// Args:
+    ///     nonce: The 12 bytes it was sealed under.
+    ///     sealed: At least 16 bytes.
+    ///     out: A writable buffer of at least ``len(sealed) - 16`` bytes that shares no memory with the
+    ///         inputs. It gets the plaintext at its beginning; the rest is left alone.
+    ///     aad: The associated data it was sealed with.
+    ///
+    /// Returns:
+    ///     How many bytes were written, ``len(sealed) - 16``.
+    ///
+    /// Raises:
+    ///     AuthenticationError: The tag is wrong; ``out`` holds nothing of the plaintext.
+    ///     UsageError: The nonce or ``sealed`` has another length, or ``out`` is read-only, too short or
+    ///         overlaps.
+    ///     SessionStateError: The key is closed.
+    ///
+    /// Cost: as ``open``, without a new object.
+    /// Source: NIST SP 800-38D §7.2.
     #[pyo3(signature = (nonce, sealed, out, aad=None))]
     fn open_into(
         &self,
@@ -103,10 +200,11 @@ impl AeadKey {
         out: Output,
         aad: Option<Input<'_>>,
     ) -> PyResult<usize> {
-        let (sealed, aad) = (sealed.as_slice(), or_empty(aad.as_ref()));
-        let len = plaintext_len(py, sealed)?;
-        out.must_not_overlap(py, &[sealed, aad, nonce.as_slice()])?;
-        self.open_to(py, &nonce, sealed, aad, out.first(py, len)?)?;
+        let aad = or_empty(aad.as_ref());
+        out.must_not_overlap(py, &[sealed.as_slice(), aad, nonce.as_slice()])?;
+        let sealed = sealed.stable();
+        let len = plaintext_len(py, &sealed)?;
+        self.open_to(py, &nonce, &sealed, aad, out.first(py, len)?)?;
         Ok(len)
     }
 
@@ -151,6 +249,7 @@ impl AeadKey {
         sealed: Batch<'py>,
         aads: Option<Batch<'py>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let sealed = sealed.into_stable();
         let job = Job::new(py, &nonces, &sealed, "sealed", aads.as_ref())?;
         for item in &job.items {
             plaintext_len(py, item)?;
@@ -162,6 +261,10 @@ impl AeadKey {
                     for (at, out) in outs.iter_mut().enumerate() {
                         let opened = key.open(job.nonces[at], [job.aad(at), &[]], job.items[at], out);
                         verdicts[at] = opened.is_ok().into();
+                        if opened.is_err() {
+                            // Rows leave as they are, and a refused one may not have been written.
+                            out.fill(MaybeUninit::new(0));
+                        }
                     }
                 })
             })
@@ -263,6 +366,20 @@ fn plaintext_len(py: Python<'_>, sealed: &[u8]) -> PyResult<usize> {
     })
 }
 
+/// A key for secrets at rest, under the id by which stores name it.
+///
+/// Args:
+///     id: 1 to 64 printable ASCII characters without spaces.
+///     key: 32 secret bytes, from a secret provider.
+///
+/// Raises:
+///     UsageError: The id or the key is not of that form.
+///
+/// It seals with AES-256-GCM-SIV under random nonces: if a nonce ever repeats, that shows only
+/// whether two plaintexts were equal. It can be closed, is a context manager, and refuses to be
+/// pickled or copied.
+///
+/// Source: RFC 8452; docs/protocol.md, "Sessions at rest".
 #[pyclass(frozen, module = "sage_native._native")]
 pub struct KeyEncryptionKey {
     pub inner: Closable<kek::KeyEncryptionKey>,
@@ -281,6 +398,7 @@ impl KeyEncryptionKey {
         Ok(Self { id: id.into(), inner: Closable::new("KeyEncryptionKey", kek) })
     }
 
+    /// The id by which stores name this key.
     #[getter]
     fn id(&self) -> &str {
         &self.id

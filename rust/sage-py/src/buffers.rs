@@ -2,11 +2,14 @@
 //!
 //! `bytes` is borrowed where it stands, 4 ns. Any other contiguous buffer (bytearray, memoryview, a
 //! numpy array of uint8) is borrowed through the buffer protocol. Somebody may change such a buffer
-//! from another thread while it is read; what is sealed or verified then is one of the states it
-//! went through or a mix of them, as with every C extension that takes buffers.
+//! from another thread or process while it is read. Where that would do harm, in what reads its
+//! input twice, the buffer is copied first (`stable`): signing, whose two hashes must be over one
+//! message or the key is lost, and opening, which hashes before it decrypts. Elsewhere the result
+//! belongs to one of the states that the buffer went through, or to a mix of them.
 #![allow(unsafe_code)]
 
 use core::slice;
+use std::borrow::Cow;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
@@ -27,6 +30,14 @@ impl Input<'_> {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Buffer(buffer) => buffer_bytes(buffer),
+        }
+    }
+
+    /// The bytes as they are now, whatever becomes of the buffer.
+    pub fn stable(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Bytes(bytes) => Cow::Borrowed(bytes),
+            Self::Buffer(buffer) => Cow::Owned(buffer_bytes(buffer).to_vec()),
         }
     }
 
@@ -130,14 +141,33 @@ pub enum Batch<'py> {
         count: usize,
         row_len: usize,
     },
+    /// Rows as they were when they were copied.
+    Copied {
+        bytes: Vec<u8>,
+        count: usize,
+        row_len: usize,
+    },
 }
 
 impl Batch<'_> {
+    /// The batch as it is now, whatever becomes of the buffer.
+    pub fn into_stable(self) -> Self {
+        match self {
+            Self::Rows { buffer, count, row_len } => {
+                Self::Copied { bytes: buffer_bytes(&buffer).to_vec(), count, row_len }
+            }
+            items => items,
+        }
+    }
+
     pub fn slices(&self) -> Vec<&[u8]> {
         match self {
             Self::Items(items) => items.iter().map(|item| item.as_bytes()).collect(),
-            Self::Rows { count, row_len: 0, .. } => vec![&[]; *count],
+            Self::Rows { count, row_len: 0, .. } | Self::Copied { count, row_len: 0, .. } => {
+                vec![&[]; *count]
+            }
             Self::Rows { buffer, row_len, .. } => buffer_bytes(buffer).chunks_exact(*row_len).collect(),
+            Self::Copied { bytes, row_len, .. } => bytes.chunks_exact(*row_len).collect(),
         }
     }
 
@@ -158,7 +188,7 @@ impl Batch<'_> {
     pub fn row_len(&self) -> Option<usize> {
         match self {
             Self::Items(_) => None,
-            Self::Rows { row_len, .. } => Some(*row_len),
+            Self::Rows { row_len, .. } | Self::Copied { row_len, .. } => Some(*row_len),
         }
     }
 }

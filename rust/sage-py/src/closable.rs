@@ -5,6 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use pyo3::prelude::*;
 
 use crate::errors;
+use crate::residue;
 
 /// Readers share; closing waits for them and drops the value, which erases it. No guard outlives
 /// the call it was taken in.
@@ -34,9 +35,11 @@ impl<T> Closable<T> {
         taken.ok_or_else(|| self.closed(py))
     }
 
-    /// Drops the value now. Idempotent.
+    /// Drops the value now, and what using it left in registers and on the stack. Idempotent.
     pub fn close(&self) {
+        residue::wipe_registers();
         drop(self.value.write().unwrap_or_else(PoisonError::into_inner).take());
+        residue::wipe_stack();
     }
 
     pub fn is_closed(&self) -> bool {

@@ -89,9 +89,13 @@ pub fn handshake(py: Python<'_>, error: HandshakeError) -> PyErr {
 pub fn session(py: Python<'_>, error: SessionError) -> PyErr {
     match error {
         SessionError::Malformed(why) => refusal(py, why, "malformed_request", None, None),
-        SessionError::TooLarge(len) => {
-            usage(py, &format!("the plaintext of a record may be at most 1048576 bytes long, not {len}"))
-        }
+        SessionError::TooLarge(len) => refusal(
+            py,
+            &format!("the plaintext of a record may be at most 1048576 bytes long, not {len}"),
+            "payload_too_large",
+            None,
+            None,
+        ),
         SessionError::AuthenticationFailed => authentication(py, "authentication failed"),
         SessionError::Replayed => replay(py, "this record was delivered before or is too old"),
         SessionError::RekeyRequired => rekey_required(py, "this epoch is over: rekey first"),

@@ -1,8 +1,8 @@
 //! The binding: `sage_native._native`.
 //!
 //! Every function here borrows its arguments, decides whether to detach from the interpreter, calls
-//! `sage-core` and maps the error. What a thing means is written there, and for Python readers in
-//! `_native.pyi`; this crate holds no algorithm.
+//! `sage-core` and maps the error. What a thing means is written there; the doc comments here are
+//! the docstrings that `help()` shows to Python readers. This crate holds no algorithm.
 
 mod aead;
 mod agreement;
@@ -17,6 +17,7 @@ mod kdf;
 mod output;
 mod processor;
 mod records;
+mod residue;
 mod secrecy;
 mod session;
 mod signatures;

@@ -13,6 +13,25 @@ use crate::clock;
 use crate::errors;
 use crate::session::Session;
 
+/// One row of a session store: the secrets sealed under a key-encryption key, the names in clear.
+///
+/// Args:
+///     session_id: Lower-case hex, 8-4-4-4-12.
+///     client_did: The initiator's DID.
+///     server_did: The responder's DID.
+///     created_ms: When the session was made, in ms since the epoch.
+///     expires_ms: When it ends at the latest, in ms since the epoch.
+///     epoch: The epoch whose secrets are wrapped.
+///     kek_id: The id of the key-encryption key that opens it.
+///     wrapped_secret: ``nonce(12) || ciphertext || tag(16)``.
+///
+/// Raises:
+///     UsageError: The session id or a DID is not of its form.
+///
+/// Rows come from ``Session.wrap``; build one from the columns of a store. Every column is bound to
+/// the secret: a row that was swapped, extended or edited does not open. Equal rows compare equal.
+///
+/// Source: docs/protocol.md, "Sessions at rest".
 #[pyclass(frozen, eq, module = "sage_native._native")]
 #[derive(PartialEq, Eq)]
 pub struct WrappedSession {
@@ -60,46 +79,69 @@ impl WrappedSession {
         })
     }
 
+    /// The session's id as text, lower-case hex, 8-4-4-4-12.
     #[getter]
     fn session_id(&self) -> String {
         session_id_text(&self.inner.session_id)
     }
 
+    /// The initiator's DID.
     #[getter]
     fn client_did(&self) -> &str {
         self.inner.client_did.as_str()
     }
 
+    /// The responder's DID.
     #[getter]
     fn server_did(&self) -> &str {
         self.inner.server_did.as_str()
     }
 
+    /// When the session was made, in ms since the epoch.
     #[getter]
     fn created_ms(&self) -> u64 {
         self.inner.created_ms
     }
 
+    /// When the session ends at the latest, in ms since the epoch.
     #[getter]
     fn expires_ms(&self) -> u64 {
         self.inner.expires_ms
     }
 
+    /// The epoch whose secrets are wrapped. A store updates a row only from the epoch before.
     #[getter]
     fn epoch(&self) -> u32 {
         self.inner.epoch
     }
 
+    /// The id of the key-encryption key that opens the row.
     #[getter]
     fn kek_id(&self) -> &str {
         &self.inner.kek_id
     }
 
+    /// The sealed secrets, ``nonce(12) || ciphertext || tag(16)``, less than 1 KiB.
     #[getter]
     fn wrapped_secret<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.inner.wrapped_secret)
     }
 
+    /// Make the session of this row. It demands a rekey before anything else.
+    ///
+    /// Args:
+    ///     kek: The key-encryption key of ``kek_id``.
+    ///     store: The name of the store that the row was wrapped for.
+    ///     now_ms: The time in ms since the epoch; the clock is asked if it is left out. Whether the
+    ///         session has expired shows at its first use.
+    ///
+    /// Raises:
+    ///     KeyUnavailableError: Another key-encryption key, or an edited, swapped or copied row.
+    ///     UsageError: The store's name is longer than 255 bytes.
+    ///     SessionStateError: The key-encryption key is closed.
+    ///
+    /// Cost: about 1 µs.
+    /// Source: docs/protocol.md, "Sessions at rest".
     #[pyo3(signature = (kek, *, store, now_ms=None))]
     fn unwrap(
         &self,
@@ -113,6 +155,22 @@ impl WrappedSession {
         session.map(Session::new).map_err(|error| errors::unwrap(py, error))
     }
 
+    /// Seal the row anew under another key-encryption key, to rotate it.
+    ///
+    /// Args:
+    ///     old: The key-encryption key of ``kek_id``.
+    ///     new: The one to use from now on.
+    ///     store: The name of the store that the row was wrapped for.
+    ///
+    /// Returns:
+    ///     The new row. No session is made, and the epoch stays.
+    ///
+    /// Raises:
+    ///     KeyUnavailableError: The row does not open under ``old``.
+    ///     UsageError: The store's name is longer than 255 bytes.
+    ///     SessionStateError: A key-encryption key is closed.
+    ///
+    /// Cost: about 1 µs.
     #[pyo3(signature = (old, new, *, store))]
     fn rewrap(
         &self,
