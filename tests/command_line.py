@@ -32,7 +32,7 @@ def run(
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the installed entry point."""
-    return subprocess.run(  # noqa: S603 - our own program
+    return subprocess.run(
         [PROGRAM, *map(str, arguments)],
         input=stdin,
         capture_output=True,
@@ -47,7 +47,7 @@ def run_without_root(*arguments: str | Path) -> subprocess.CompletedProcess[byte
     """Run as a user whom permissions bind."""
     if os.geteuid() != 0:
         return run(*arguments)
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, *map(str, arguments)],
         capture_output=True,
         timeout=TIMEOUT_S,

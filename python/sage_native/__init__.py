@@ -29,7 +29,7 @@ from sage_native.keys import (
     resolve_did_key,
     verify_many,
 )
-from sage_native.protocol import Initiator, Responder, Session
+from sage_native.protocol import Initiator, Responder, Session, SessionTable
 from sage_native.replay import ReplaySet
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "SageError",
     "Session",
     "SessionStateError",
+    "SessionTable",
     "SigningKey",
     "StaticSecret",
     "UsageError",

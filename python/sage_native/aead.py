@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sage_native._native import Array, Batch, Items
+    from sage_native._native import _Array, _Batch, _Items
 
 __all__ = ["AeadKey", "KeyEncryptionKey"]
 
@@ -29,14 +29,14 @@ class AeadKey(NativeAeadKey):
 
     @overload
     def seal_many(
-        self, nonces: Batch, plaintexts: Items, aads: Batch | None = None
+        self, nonces: _Batch, plaintexts: _Items, aads: _Batch | None = None
     ) -> list[bytes]: ...
     @overload
     def seal_many(
-        self, nonces: Batch, plaintexts: Array, aads: Batch | None = None
+        self, nonces: _Batch, plaintexts: _Array, aads: _Batch | None = None
     ) -> NDArray[np.uint8]: ...
     def seal_many(
-        self, nonces: Batch, plaintexts: Batch, aads: Batch | None = None
+        self, nonces: _Batch, plaintexts: _Batch, aads: _Batch | None = None
     ) -> list[bytes] | NDArray[np.uint8]:
         """Seal each plaintext under its nonce.
 
@@ -66,14 +66,14 @@ class AeadKey(NativeAeadKey):
 
     @overload
     def open_many(
-        self, nonces: Batch, sealed: Items, aads: Batch | None = None
+        self, nonces: _Batch, sealed: _Items, aads: _Batch | None = None
     ) -> list[bytes | None]: ...
     @overload
     def open_many(
-        self, nonces: Batch, sealed: Array, aads: Batch | None = None
+        self, nonces: _Batch, sealed: _Array, aads: _Batch | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]: ...
     def open_many(
-        self, nonces: Batch, sealed: Batch, aads: Batch | None = None
+        self, nonces: _Batch, sealed: _Batch, aads: _Batch | None = None
     ) -> list[bytes | None] | tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Open each ``ciphertext || tag(16)`` under its nonce.
 

@@ -62,7 +62,12 @@ class ExpiredError(PeerError):
 
 
 class SessionStateError(SageError):
-    """The object cannot do this now: closed, half-open, spent, or in another role."""
+    """The object cannot do this now: closed, half-open, spent, or in another role.
+
+    To a peer, a session that is not open is a session that is not known.
+    """
+
+    code = "authentication_failed"
 
 
 class RekeyRequiredError(SessionStateError):
@@ -73,6 +78,8 @@ class RekeyRequiredError(SessionStateError):
 
 class CapacityError(SageError):
     """Full: nothing was evicted and nothing was accepted."""
+
+    code = "store_full"
 
 
 class StorageError(SageError):

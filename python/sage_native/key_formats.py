@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
-    PrivateKey: TypeAlias = Ed25519PrivateKey | X25519PrivateKey
-    PublicKey: TypeAlias = Ed25519PublicKey | X25519PublicKey
+    _PrivateKey: TypeAlias = Ed25519PrivateKey | X25519PrivateKey
+    _PublicKey: TypeAlias = Ed25519PublicKey | X25519PublicKey
 
 __all__ = [
     "ED25519",
@@ -53,8 +53,8 @@ class KeyFormats:
     """The forms of one algorithm's keys; raw keys are 32 bytes on both sides."""
 
     curve: str
-    private_type: type[PrivateKey]
-    public_type: type[PublicKey]
+    private_type: type[_PrivateKey]
+    public_type: type[_PublicKey]
 
     def public_from_pem(self, data: bytes) -> bytes:
         """Return the raw key of a PEM ``PUBLIC KEY``."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sage_native._native import Batch, Keys
+    from sage_native._native import _Batch, _Keys
 
 __all__ = [
     "EphemeralSecret",
@@ -125,7 +125,7 @@ class SigningKey(NativeSigningKey):
         """The public half. Stays readable after ``close``."""
         return VerifyingKey(self.verifying_key_bytes)
 
-    def sign_many(self, messages: Batch) -> NDArray[np.uint8]:
+    def sign_many(self, messages: _Batch) -> NDArray[np.uint8]:
         """Sign each message.
 
         Args:
@@ -284,7 +284,7 @@ class EphemeralSecret(NativeEphemeralSecret):
         return X25519PublicKey(self.public_key_bytes)
 
 
-def verify_many(keys: Keys, signatures: Batch, messages: Batch) -> NDArray[np.bool_]:
+def verify_many(keys: _Keys, signatures: _Batch, messages: _Batch) -> NDArray[np.bool_]:
     """Give the strict verdict on each signature, by itself.
 
     Batch equals single by construction: every signature is verified on its own, so a bad one
@@ -311,7 +311,6 @@ def verify_many(keys: Keys, signatures: Batch, messages: Batch) -> NDArray[np.bo
     return np.frombuffer(_verify_many(keys, signatures, messages), np.bool_)
 
 
-@lru_cache(maxsize=1024)
 def resolve_did_key(did: str) -> tuple[VerifyingKey, ...]:
     """Resolve a ``did:key`` from itself, as a ``Responder`` wants it.
 
@@ -327,6 +326,11 @@ def resolve_did_key(did: str) -> tuple[VerifyingKey, ...]:
 
     Cost: about 60 µs for a DID not seen lately; the last 1,024 are remembered.
     """
+    return _checked_did_key(did)
+
+
+@lru_cache(maxsize=1024)
+def _checked_did_key(did: str) -> tuple[VerifyingKey, ...]:
     key = _ed25519_key_of_did(did)
     if key is None:
         return ()

@@ -13,7 +13,7 @@ ones. Every function that depends on time takes ``now_ms`` and asks the clock on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sage_native._native import (
     Attempt,
@@ -22,6 +22,7 @@ from sage_native._native import (
     RecordHeader,
     Request,
     Session,
+    SessionTable,
     WrappedSession,
     decode_json,
     encode_json,
@@ -29,24 +30,24 @@ from sage_native._native import (
 from sage_native._native import Responder as NativeResponder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Self, TypeAlias
+    from collections.abc import Sequence
+    from typing import Self
 
-    from sage_native._native import Buffer, SigningKey, VerifyingKey
-
-    Resolve: TypeAlias = Callable[[str], Sequence[VerifyingKey]]
-    Admit: TypeAlias = Callable[[str, bytes, int], None]
+    from sage_native._native import SigningKey, VerifyingKey, _Buffer
 
 __all__ = [
     "MAX_PLAINTEXT_LEN",
     "RECORD_OVERHEAD",
+    "Admit",
     "Attempt",
     "Initiator",
     "PreparedRekey",
     "RecordHeader",
     "Request",
+    "Resolve",
     "Responder",
     "Session",
+    "SessionTable",
     "WrappedSession",
     "decode_json",
     "encode_json",
@@ -56,6 +57,22 @@ MAX_PLAINTEXT_LEN = 1 << 20
 """The longest plaintext of one record, in bytes."""
 RECORD_OVERHEAD = 64
 """By how much a record is longer than its plaintext: header 48, tag 16."""
+
+
+class Resolve(Protocol):
+    """Finds the keys that a DID lists, as ``resolve_did_key`` does."""
+
+    def __call__(self, did: str, /) -> Sequence[VerifyingKey]:
+        """Return nothing for a DID that is unknown, revoked, or not admitted by policy."""
+
+
+class Admit(Protocol):
+    """Admits a request nonce once, as ``ReplaySet.admit`` does."""
+
+    def __call__(
+        self, scope: str, nonce: bytes, remember_until_ms: int, /, *, now_ms: int | None
+    ) -> None:
+        """Raise ReplayDetectedError the second time, and CapacityError when full."""
 
 
 class Responder(NativeResponder):
@@ -69,8 +86,8 @@ class Responder(NativeResponder):
         signing_key: The identity; keep it open while the responder is used.
         resolve: Returns the keys that a client DID lists, and nothing for a DID that is unknown,
             revoked or not admitted by policy. ``resolve_did_key`` admits everybody.
-        admit: Admits (client DID, request nonce, remember-until in ms) once or raises, such as
-            ``ReplaySet(...).admit``.
+        admit: Called with client DID, request nonce, remember-until in ms, and the keyword
+            ``now_ms``; admits once or raises. Such as ``ReplaySet(...).admit``.
         dids: DIDs that list the key, beside its ``did:key``.
         require_challenge: Answer an M1 without a challenge by asking for one.
         require_signed_confirmation: Policy ``signature``: only a signed M3 opens a session.
@@ -90,7 +107,7 @@ class Responder(NativeResponder):
         dids: Sequence[str] = (),
         require_challenge: bool = False,
         require_signed_confirmation: bool = False,
-        challenge_key: Buffer | None = None,
+        challenge_key: _Buffer | None = None,
     ) -> Self:
         responder = super().__new__(
             cls,
@@ -106,7 +123,7 @@ class Responder(NativeResponder):
 
     def respond(
         self,
-        message: Buffer,
+        message: _Buffer,
         *,
         lifetime_s: int = 3600,
         idle_timeout_s: int = 600,
@@ -135,5 +152,5 @@ class Responder(NativeResponder):
         """
         request = self.read(message, now_ms=now_ms)
         request.authenticate(self._resolve(request.client_did))
-        self._admit(request.client_did, request.nonce, request.remember_until_ms)
+        self._admit(request.client_did, request.nonce, request.remember_until_ms, now_ms=now_ms)
         return request.accept(lifetime_s=lifetime_s, idle_timeout_s=idle_timeout_s, now_ms=now_ms)

@@ -7,8 +7,8 @@ import json
 from functools import partial
 
 import pytest
-from sage_native.cli import contestants, measure, rates
 
+from sage_native.cli import contestants, measure, rates
 from tests.command_line import run
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from sage_native import AuthenticationError, Initiator, SigningKey
 from sage_native.cli.demo import frames, initiator, inputs, messages, processes
 from sage_native.cli.demo.forgery import forge_accept
 from sage_native.cli.demo.frames import Channel, Kind
-
 from tests.command_line import PROGRAM, openable, refused, run, run_without_root
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_no_way_to_end_it_leaves_a_process(how: signal.Signals, tmp_path: Path) 
     big = tmp_path / "big"
     with big.open("wb") as file:
         file.truncate(1 << 34)  # sparse: 16 GiB that cost nothing, and half a minute to send
-    with subprocess.Popen(  # noqa: S603 - our own program
+    with subprocess.Popen(
         [PROGRAM, "demo", str(big)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

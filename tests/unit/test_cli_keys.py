@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from sage_native import SigningKey, UsageError, VerifyingKey
 from sage_native.cli import app, files, key_files
-
 from tests.command_line import openable, refused, run, run_without_root
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def test_keygen_to_standard_output(tmp_path: Path) -> None:
 def test_keygen_shows_no_key_to_a_terminal() -> None:
     reader, terminal = pty.openpty()
     code = "from sage_native.cli import main; main()"
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, "-c", code, "keygen", "--out", "-"],
         stdout=terminal,
         stderr=subprocess.PIPE,

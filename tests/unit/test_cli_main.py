@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 import sage_native
 from sage_native.cli import MISSING_EXTRA
-
 from tests.command_line import PROGRAM, refused, run
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_usage_errors_name_what_is_wrong(
 @pytest.mark.parametrize("module", ["cyclopts", "rich"])
 def test_without_the_extra_it_says_so(module: str) -> None:
     code = f"import sys; sys.modules[{module!r}] = None; import sage_native.cli as c; c.main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 2
     assert done.stderr.decode() == MISSING_EXTRA + "\n"
 
@@ -83,7 +83,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [PROGRAM, *arguments], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, check=False
     )
     os.close(writer)

@@ -20,7 +20,7 @@ from sage_native.replay import ReplaySet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Calls: TypeAlias = dict[str, Callable[[], object]]
+    _Calls: TypeAlias = dict[str, Callable[[], object]]
 
 __all__ = [
     "HANDSHAKE",
@@ -57,12 +57,12 @@ class Inputs:
     )
 
 
-def native_calls(inputs: Inputs) -> Calls:
+def native_calls(inputs: Inputs) -> _Calls:
     """Return the operations of this package."""
     signing_key, secret, aead = SigningKey.generate(), StaticSecret(), AeadKey(inputs.key)
     verifying_key, peer = signing_key.verifying_key, StaticSecret().public_key
     signature = signing_key.sign(inputs.message)
-    calls: Calls = {
+    calls: _Calls = {
         "sign 256 B": partial(signing_key.sign, inputs.message),
         "verify 256 B": partial(verifying_key.verify, signature, inputs.message),
         "X25519": partial(secret.exchange, peer),
@@ -89,7 +89,7 @@ def _native_handshake() -> Callable[[], object]:
     return handshake
 
 
-def cryptography_calls(inputs: Inputs) -> Calls:
+def cryptography_calls(inputs: Inputs) -> _Calls:
     """Return the operations of ``cryptography``."""
     ed25519 = importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
     x25519 = importlib.import_module("cryptography.hazmat.primitives.asymmetric.x25519")
@@ -106,7 +106,7 @@ def cryptography_calls(inputs: Inputs) -> Calls:
             verifying_key.verify(signing_key.sign(inputs.message), inputs.message)
             pair.exchange(x25519.X25519PublicKey.from_public_bytes(share))
 
-    calls: Calls = {
+    calls: _Calls = {
         "sign 256 B": partial(signing_key.sign, inputs.message),
         "verify 256 B": partial(verifying_key.verify, signature, inputs.message),
         "X25519": partial(secret.exchange, peer_share),
@@ -119,7 +119,7 @@ def cryptography_calls(inputs: Inputs) -> Calls:
     return calls
 
 
-def pynacl_calls(inputs: Inputs) -> Calls:
+def pynacl_calls(inputs: Inputs) -> _Calls:
     """Return the operations of PyNaCl; AES-256-GCM only where it has that."""
     signing, bindings = (
         importlib.import_module(f"nacl.{name}") for name in ("signing", "bindings")
@@ -137,7 +137,7 @@ def pynacl_calls(inputs: Inputs) -> Calls:
             verifying_key.verify(inputs.message, signed.signature)
             bindings.crypto_scalarmult(own, share)
 
-    calls: Calls = {
+    calls: _Calls = {
         "sign 256 B": partial(signing_key.sign, inputs.message),
         "verify 256 B": partial(verifying_key.verify, inputs.message, signature),
         "X25519": partial(bindings.crypto_scalarmult, secret, peer_share),
@@ -146,12 +146,12 @@ def pynacl_calls(inputs: Inputs) -> Calls:
     return calls | _pynacl_aead_calls(inputs, bindings)
 
 
-def _pynacl_aead_calls(inputs: Inputs, bindings: object) -> Calls:
+def _pynacl_aead_calls(inputs: Inputs, bindings: object) -> _Calls:
     """AES-256-GCM came to PyNaCl with 1.6, and needs the processor's instructions."""
     seal = getattr(bindings, "crypto_aead_aes256gcm_encrypt", None)
     open_ = getattr(bindings, "crypto_aead_aes256gcm_decrypt", None)
     rest = (inputs.aad, inputs.nonce, inputs.key)
-    calls: Calls = {}
+    calls: _Calls = {}
     if seal is None or open_ is None:
         return calls
     for size, plaintext in inputs.plaintexts.items():

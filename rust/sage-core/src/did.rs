@@ -104,6 +104,8 @@ fn flaw(bytes: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -113,6 +115,28 @@ mod tests {
         let did = Did::parse(text).expect("valid");
         let key = did.ed25519_key().expect("an Ed25519 key");
         assert_eq!(Did::from_ed25519(&key).as_str(), text);
+    }
+
+    proptest! {
+        #[test]
+        fn did_key_round_trips(key: [u8; 32]) {
+            let did = Did::from_ed25519(&key);
+            prop_assert_eq!(Did::parse(did.as_str()), Ok(did.clone()));
+            prop_assert_eq!(did.ed25519_key(), Some(key));
+        }
+
+        #[test]
+        fn what_the_grammar_makes_is_accepted(text in "did:[a-z0-9]{1,20}:[A-Za-z0-9._:-]{0,200}[A-Za-z0-9._-]") {
+            prop_assert!(Did::parse(&text).is_ok());
+            prop_assert!(Did::from_wire(text.as_bytes()).is_ok());
+        }
+
+        #[test]
+        fn nothing_else_gets_in(text in "(did:[a-z0-9]{1,5}:)?\\PC{0,20}") {
+            if Did::parse(&text).is_ok() {
+                prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b)));
+            }
+        }
     }
 
     #[test]

@@ -135,3 +135,6 @@ fn open_with(
     key.open(header.seq, [header_bytes, aad], sealed, plaintext)
         .map_err(|_| SessionError::AuthenticationFailed)
 }
+
+#[cfg(test)]
+mod vectors;

@@ -2,15 +2,20 @@
 //!
 //! JSON never is signing input: decoding yields the binary form, which is then parsed, hashed and
 //! verified as if it had come that way. One value has one spelling: unknown and duplicate fields,
-//! `null`, floats, integers from 2^53 up, base64 padding or stray trailing bits, and bytes after the
-//! object are all refused.
+//! arrays for objects, `null`, floats, integers from 2^53 up, base64 padding or stray trailing bits,
+//! and bytes after the object are all refused.
 
+use core::fmt;
+use core::marker::PhantomData;
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::ed25519::SIGNATURE_LEN;
 use crate::error::HandshakeError;
 use crate::handshake::{
     Accept, AcceptFields, CONFIRMATION_LEN, Initiate, InitiateFields, MAX_MESSAGE_LEN, encode_accept,
@@ -41,15 +46,17 @@ pub enum Kind {
 /// Writes a message's binary carrier as JSON.
 ///
 /// # Errors
-/// [`HandshakeError`] if the binary carrier is not well-formed.
+/// [`HandshakeError`] if the binary carrier is not well-formed, or its JSON would be longer than
+/// anybody reads.
 pub fn encode(kind: Kind, message: &[u8]) -> Result<String, HandshakeError> {
-    match kind {
+    let text = match kind {
         Kind::Initiate => to_text(&InitiateJson::from_binary(message)?),
         Kind::Accept => to_text(&AcceptJson::from_binary(message)?),
         Kind::Confirm => to_text(&ConfirmJson::from_binary(message)?),
         Kind::RekeyRequest => to_text(&RequestJson::from_binary(message)?),
         Kind::RekeyReply => to_text(&ReplyJson::from_binary(message)?),
-    }
+    }?;
+    if text.len() > MAX_MESSAGE_LEN { Err(HandshakeError::TooLarge(text.len())) } else { Ok(text) }
 }
 
 /// Reads a message's JSON carrier into its binary one.
@@ -108,7 +115,33 @@ fn to_text(value: &impl Serialize) -> Result<String, HandshakeError> {
 
 fn from_text<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, HandshakeError> {
     serde_json::from_slice(text)
+        .map(|Object(value)| value)
         .map_err(|_| HandshakeError::Malformed("body is not the JSON object that this message has"))
+}
+
+/// Reads `T` from an object only. A derived struct alone would also be read from the array of its
+/// fields, a second spelling.
+#[derive(Serialize)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        input.deserialize_map(Fields(PhantomData))
+    }
 }
 
 type Text<'a> = Cow<'a, str>;
@@ -202,7 +235,8 @@ impl InitiateJson<'_> {
             challenge: &bytes_of("challenge must be base64url", &self.challenge)?,
             channel_binding: &bytes_of("channel_binding must be base64url", &self.channel_binding)?,
         });
-        let signature: [u8; 64] = array_of("signature must be 64 bytes, base64url", &self.signature)?;
+        let signature: [u8; SIGNATURE_LEN] =
+            array_of("signature must be 64 bytes, base64url", &self.signature)?;
         message.extend_from_slice(&signature);
         Ok(message)
     }
@@ -257,7 +291,8 @@ impl AcceptJson<'_> {
             expires_at_ms: integer("expires_at must be below 2^53", self.expires_at)?,
             idle_timeout_s: self.idle_timeout,
         }));
-        let signature: [u8; 64] = array_of("signature must be 64 bytes, base64url", &self.signature)?;
+        let signature: [u8; SIGNATURE_LEN] =
+            array_of("signature must be 64 bytes, base64url", &self.signature)?;
         let confirmation: [u8; 32] =
             array_of("confirmation must be 32 bytes, base64url", &self.confirmation)?;
         message.extend_from_slice(&signature);
@@ -273,8 +308,8 @@ struct ConfirmJson<'a> {
     session_id: Text<'a>,
     #[serde(borrow)]
     confirmation: Text<'a>,
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
-    signature: Text<'a>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    signature: Option<Text<'a>>,
 }
 
 impl ConfirmJson<'_> {
@@ -283,14 +318,12 @@ impl ConfirmJson<'_> {
         let (Ok(id), Ok(mac)) = (reader.array(), reader.array::<CONFIRMATION_LEN>()) else {
             return Err(MALFORMED_BINARY);
         };
-        if ![0, 64].contains(&reader.rest().len()) {
-            return Err(MALFORMED_BINARY);
-        }
-        Ok(ConfirmJson {
-            session_id: Cow::Owned(session_id_text(id)),
-            confirmation: text_of(mac),
-            signature: text_of(reader.rest()),
-        })
+        let signature = match reader.rest() {
+            [] => None,
+            signature if signature.len() == SIGNATURE_LEN => Some(text_of(signature)),
+            _ => return Err(MALFORMED_BINARY),
+        };
+        Ok(ConfirmJson { session_id: Cow::Owned(session_id_text(id)), confirmation: text_of(mac), signature })
     }
 
     fn to_binary(&self) -> Result<Vec<u8>, HandshakeError> {
@@ -298,8 +331,9 @@ impl ConfirmJson<'_> {
         let mac: [u8; CONFIRMATION_LEN] =
             array_of("confirmation must be 32 bytes, base64url", &self.confirmation)?;
         message.extend_from_slice(&mac);
-        if !self.signature.is_empty() {
-            let signature: [u8; 64] = array_of("signature must be 64 bytes, base64url", &self.signature)?;
+        if let Some(signature) = &self.signature {
+            let signature: [u8; SIGNATURE_LEN] =
+                array_of("signature must be 64 bytes, base64url", signature)?;
             message.extend_from_slice(&signature);
         }
         Ok(message)
@@ -347,25 +381,26 @@ struct ReplyJson<'a> {
     #[serde(borrow)]
     mac: Text<'a>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    adopted: Option<RequestJson<'a>>,
+    adopted: Option<Object<RequestJson<'a>>>,
 }
 
 /// An optional field that may be absent, but not `null`.
-fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<RequestJson<'de>>, D::Error> {
-    RequestJson::deserialize(input).map(Some)
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
 }
 
 impl ReplyJson<'_> {
     fn from_binary(message: &[u8]) -> Result<ReplyJson<'static>, HandshakeError> {
         let (reply, adopted) = message.split_first_chunk::<REPLY_LEN>().ok_or(MALFORMED_BINARY)?;
-        let adopted = if adopted.is_empty() { None } else { Some(RequestJson::from_binary(adopted)?) };
+        let adopted =
+            if adopted.is_empty() { None } else { Some(Object(RequestJson::from_binary(adopted)?)) };
         Ok(ReplyJson { nonce: text_of(&reply[..32]), mac: text_of(&reply[32..]), adopted })
     }
 
     fn to_binary(&self) -> Result<Vec<u8>, HandshakeError> {
         let mut message = Vec::with_capacity(REPLY_LEN + REQUEST_LEN);
         put_nonce_and_mac(&mut message, &self.nonce, &self.mac)?;
-        if let Some(adopted) = &self.adopted {
+        if let Some(Object(adopted)) = &self.adopted {
             message.extend_from_slice(&adopted.to_binary()?);
         }
         Ok(message)
@@ -382,7 +417,120 @@ fn put_nonce_and_mac(message: &mut Vec<u8>, nonce: &str, mac: &str) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::{hash_set, vec};
+    use proptest::option;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::ed25519::VerifyingKey;
+
+    const DID: &str = "did:[a-z0-9]{1,8}:[A-Za-z0-9._:-]{0,60}[A-Za-z0-9._-]";
+
+    fn comes_back(kind: Kind, message: &[u8]) -> Result<(), TestCaseError> {
+        let text = encode(kind, message).expect("well-formed");
+        prop_assert_eq!(decode(kind, text.as_bytes()), Ok(message.to_vec()));
+        // No prefix of an object is one.
+        for end in 0..text.len() {
+            prop_assert!(decode(kind, &text.as_bytes()[..end]).is_err());
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn m1_comes_back(
+            suites in hash_set(any::<u16>(), 1..5),
+            dids in (DID, DID),
+            keys: ([u8; 32], [u8; 32], [u8; 32]),
+            timestamp_ms in 0..=MAX_INTEGER,
+            rest in (vec(any::<u8>(), 0..50), vec(any::<u8>(), 0..50), vec(any::<u8>(), 0..50)),
+            signature in vec(any::<u8>(), 64),
+        ) {
+            prop_assume!(VerifyingKey::from_bytes(&keys.0).is_ok());
+            let mut message = encode_initiate(&InitiateFields {
+                suites: &suites.into_iter().collect::<Vec<_>>(),
+                client_did: &dids.0,
+                client_key: &keys.0,
+                server_did: &dids.1,
+                server_key: &keys.1,
+                key_share: &rest.0,
+                nonce: &keys.2,
+                timestamp_ms,
+                challenge: &rest.1,
+                channel_binding: &rest.2,
+            });
+            message.extend_from_slice(&signature);
+            comes_back(Kind::Initiate, &message)?;
+        }
+
+        #[test]
+        fn m2_comes_back(
+            server_did in DID,
+            suite: u16,
+            session_id: SessionId,
+            key_share in vec(any::<u8>(), 0..50),
+            server_nonce: [u8; 32],
+            expires_at_ms in 0..=MAX_INTEGER,
+            idle_timeout_s: u32,
+            authenticators in vec(any::<u8>(), 96),
+        ) {
+            let mut message = Vec::new();
+            put_lp(&mut message, server_did.as_bytes());
+            message.extend_from_slice(&encode_accept(&AcceptFields {
+                suite,
+                session_id: &session_id,
+                key_share: &key_share,
+                server_nonce: &server_nonce,
+                expires_at_ms,
+                idle_timeout_s,
+            }));
+            message.extend_from_slice(&authenticators);
+            comes_back(Kind::Accept, &message)?;
+        }
+
+        #[test]
+        fn the_others_come_back(
+            m3 in vec(any::<u8>(), 48),
+            signature in option::of(vec(any::<u8>(), 64)),
+            r1 in vec(any::<u8>(), REQUEST_LEN),
+            r2 in vec(any::<u8>(), REPLY_LEN),
+            adopted: bool,
+        ) {
+            comes_back(Kind::Confirm, &[m3, signature.unwrap_or_default()].concat())?;
+            comes_back(Kind::RekeyRequest, &r1)?;
+            comes_back(Kind::RekeyReply, &if adopted { [r2, r1].concat() } else { r2 })?;
+        }
+
+        #[test]
+        fn integers_that_json_cannot_keep_are_not_written(expires_at_ms in MAX_INTEGER + 1..) {
+            let mut message = vec![0, 0];
+            message.extend_from_slice(&encode_accept(&AcceptFields {
+                suite: 1,
+                session_id: &[0; 16],
+                key_share: &[],
+                server_nonce: &[0; 32],
+                expires_at_ms,
+                idle_timeout_s: 1,
+            }));
+            message.extend_from_slice(&[0; 96]);
+            prop_assert!(encode(Kind::Accept, &message).is_err());
+        }
+    }
+
+    #[test]
+    fn an_array_is_not_an_object() {
+        let (zeros, id) = ("A".repeat(43), "00000000-0000-0000-0000-000000000000");
+        let r2 = format!(r#"{{"nonce":"{zeros}","mac":"{zeros}"}}"#);
+        assert!(decode(Kind::RekeyReply, r2.as_bytes()).is_ok());
+        for array in [
+            format!(r#"["{zeros}","{zeros}"]"#),
+            format!(r#"{{"nonce":"{zeros}","mac":"{zeros}","adopted":["{id}",0,"{zeros}","{zeros}"]}}"#),
+        ] {
+            assert!(decode(Kind::RekeyReply, array.as_bytes()).is_err(), "{array}");
+        }
+    }
 
     #[test]
     fn session_ids_have_one_spelling() {

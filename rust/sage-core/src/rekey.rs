@@ -205,15 +205,9 @@ impl Session {
         now_ms: u64,
         random: &mut dyn RandomSource,
     ) -> Result<Vec<u8>, SessionError> {
-        if prepared.session_id != self.terms().session_id {
-            return Err(SessionError::OutOfOrder("this rekey was prepared for another session"));
-        }
-        let live = self.unforked(now_ms)?;
+        let live = self.fitting(&prepared, now_ms)?;
         match prepared.answer {
             Answer::Again(bytes) => Ok(bytes),
-            Answer::New(step) if step.from_epoch != live.epoch.number => {
-                Err(SessionError::OutOfOrder("the session was rekeyed since this was prepared"))
-            }
             Answer::New(step) => {
                 // Answers to requests of this epoch may still be due; their key must exist before
                 // the secret goes.
@@ -245,8 +239,24 @@ impl Session {
         if self.terms().role == role { Ok(()) } else { Err(SessionError::OutOfOrder(why)) }
     }
 
+    /// The live session, if `prepared` was made by it and it has not moved on since.
+    pub(crate) fn fitting(&mut self, prepared: &Prepared, now_ms: u64) -> Result<&mut Live, SessionError> {
+        self.must_be(Role::Responder, "only the responder commits a rekey")?;
+        self.must_be(Role::Responder, "only the responder commits a rekey")?;
+        let session_id = self.terms().session_id;
+        let live = self.unforked(now_ms)?;
+        let has_moved_on = |step: &Step| step.from_epoch != live.epoch.number;
+        if prepared.session_id != session_id {
+            Err(SessionError::OutOfOrder("this rekey was prepared for another session"))
+        } else if prepared.step().is_some_and(has_moved_on) {
+            Err(SessionError::OutOfOrder("the session was rekeyed since this was prepared"))
+        } else {
+            Ok(live)
+        }
+    }
+
     /// A rekey decides for all holders of a session, so a forked copy must not take part.
-    fn unforked(&mut self, now_ms: u64) -> Result<&mut Live, SessionError> {
+    pub(crate) fn unforked(&mut self, now_ms: u64) -> Result<&mut Live, SessionError> {
         let live = self.open_live(now_ms)?;
         if live.is_forked() { Err(SessionError::Forked) } else { Ok(live) }
     }
@@ -254,7 +264,7 @@ impl Session {
 
 impl Epoch {
     /// `secret_{n+1} = Expand(secret_n, "next", H(R1 ‖ R2), 32)`, both directions.
-    fn next(&self, request: &Request, reply: &Reply) -> Result<Self, SessionError> {
+    pub(crate) fn next(&self, request: &Request, reply: &Reply) -> Result<Self, SessionError> {
         let number = self.number.checked_add(1).ok_or(SessionError::BudgetSpent)?;
         let context = sha256(&[request, reply]);
         let step = |secret| prk(secret).derive("next", &context);

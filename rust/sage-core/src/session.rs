@@ -22,7 +22,7 @@ use zeroize::Zeroize;
 use crate::did::Did;
 use crate::ed25519::VerifyingKey;
 use crate::epoch::{Epoch, HARD_BUDGET, RecordKeys, SOFT_BUDGET};
-use crate::error::SessionError;
+use crate::error::{InputError, SessionError};
 use crate::fork;
 use crate::handshake::Confirmation;
 use crate::hkdf::{LABEL_PREFIX, MAX_OKM_LEN, Prk};
@@ -123,7 +123,10 @@ pub(crate) struct Live {
     exporter: Option<Prk>,
     last_activity_ms: u64,
     peer_wants_rekey: bool,
+    /// The process that used the session last, as `fork.rs` numbers them.
     generation: u64,
+    /// True in a process that has the session only by fork.
+    forked: bool,
 }
 
 /// Record keys of the epoch before.
@@ -152,6 +155,7 @@ impl Session {
             last_activity_ms: now_ms,
             peer_wants_rekey: false,
             generation: fork::generation(),
+            forked: false,
         };
         Self { terms, state, live: Some(Box::new(live)), max_incarnations: DEFAULT_MAX_INCARNATIONS }
     }
@@ -267,8 +271,8 @@ impl Session {
     /// binding and further keys.
     ///
     /// # Errors
-    /// [`SessionError::NoExporter`] after a restore; input errors beyond 8,160 bytes or a label
-    /// of more than 249.
+    /// [`SessionError::NoExporter`] after a restore; input errors beyond 8,160 bytes or for a label
+    /// of other than 1 to 249.
     pub fn export(
         &mut self,
         label: &str,
@@ -276,8 +280,11 @@ impl Session {
         now_ms: u64,
         okm: &mut [u8],
     ) -> Result<(), SessionError> {
-        use crate::error::InputError::TooLong;
+        use InputError::{TooLong, Value};
         let label_limit = 255 - LABEL_PREFIX.len();
+        if label.is_empty() {
+            return Err(Value { what: "exporter label", why: "must not be empty (RFC 8446 §7.1)" }.into());
+        }
         if label.len() > label_limit {
             return Err(TooLong { what: "exporter label", limit: label_limit, actual: label.len() }.into());
         }
@@ -302,7 +309,9 @@ impl Session {
         now_ms: u64,
         random: &mut dyn RandomSource,
     ) -> Result<(), SessionError> {
-        let sender = self.open_live(now_ms)?.epoch.sender(random)?;
+        let live = self.open_live(now_ms)?;
+        live.notice_fork();
+        let sender = live.epoch.sender(random)?;
         sender.records = sender.records.saturating_add(records).min(HARD_BUDGET.records);
         sender.bytes = sender.bytes.saturating_add(bytes).min(HARD_BUDGET.bytes);
         Ok(())
@@ -358,7 +367,8 @@ impl Session {
         out: &mut [MaybeUninit<u8>],
     ) -> Result<(), SessionError> {
         if plaintext.len() > MAX_PLAINTEXT_LEN {
-            return Err(SessionError::TooLarge(plaintext.len()));
+            let (limit, actual) = (MAX_PLAINTEXT_LEN, plaintext.len());
+            return Err(InputError::TooLong { what: "plaintext", limit, actual }.into());
         }
         let session_id = self.terms.session_id;
         let suite = suite_byte(self.terms.suite);
@@ -398,7 +408,6 @@ impl Session {
         if !mine {
             return Err(SessionError::AuthenticationFailed);
         }
-        live.notice_fork();
         if live.is_forked() {
             return Err(SessionError::Forked);
         }
@@ -414,17 +423,17 @@ impl Session {
                 return Err(SessionError::Replayed);
             }
             live.rekey.first_record_verified();
+            live.peer_wants_rekey |= header.flags.contains(Flags::REKEY_WANTED);
         } else {
             let window = live.previous_keys(header.epoch, now_ms)?.open(header, record, aad, plaintext)?;
-            // A request that comes after the rekey was not executed; an answer is still welcome.
-            if role == Role::Responder {
-                return Err(SessionError::RekeyRequired);
-            }
-            if !window.admit(header.seq) {
-                return Err(SessionError::Replayed);
+            // A request that comes first after the rekey was not executed, and its sender is told
+            // so; an answer is still welcome.
+            match role {
+                Role::Responder if window.is_fresh(header.seq) => return Err(SessionError::RekeyRequired),
+                Role::Initiator if window.admit(header.seq) => (),
+                _ => return Err(SessionError::Replayed),
             }
         }
-        live.peer_wants_rekey |= header.flags.contains(Flags::REKEY_WANTED);
         live.last_activity_ms = live.last_activity_ms.max(now_ms);
         self.state = State::Open;
         if header.flags.contains(Flags::CLOSE) {
@@ -445,10 +454,11 @@ impl Session {
 }
 
 impl Live {
-    /// Moves on to the next epoch. Record keys of this one stay a minute for what is under way.
+    /// Moves on to the next epoch. Record keys of this one stay a minute for what is under way,
+    /// unless their windows are lost: then nobody knows what they have delivered.
     pub(crate) fn advance(&mut self, next: Epoch, now_ms: u64) {
         let last = core::mem::replace(&mut self.epoch, next);
-        self.previous = Some(Previous {
+        self.previous = (!self.restored).then(|| Previous {
             number: last.number,
             keys: last.keys,
             until_ms: now_ms.saturating_add(PREVIOUS_EPOCH_MS),
@@ -457,18 +467,22 @@ impl Live {
         self.restored = false;
     }
 
-    /// After a fork this process is another sender, and its windows are only a copy.
+    /// After a fork, and after every further one, this process is another sender, and its windows
+    /// are only a copy.
     fn notice_fork(&mut self) {
-        if self.generation != 0 && self.generation != fork::generation() {
-            self.generation = 0;
+        let generation = fork::generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.forked = true;
             self.epoch.keys.sender = None;
             self.previous = None;
         }
     }
 
     /// True in a process that has the session only by fork.
-    pub(crate) fn is_forked(&self) -> bool {
-        self.generation != fork::generation()
+    pub(crate) fn is_forked(&mut self) -> bool {
+        self.notice_fork();
+        self.forked
     }
 
     fn sender_for(
@@ -479,7 +493,7 @@ impl Live {
     ) -> Result<(u32, &mut Sender), SessionError> {
         match answers_epoch {
             Some(epoch) if epoch != self.epoch.number => {
-                let sender = self.previous_keys(epoch, now_ms)?.sender.as_mut();
+                let sender = self.previous_keys(epoch, now_ms).ok().and_then(|keys| keys.sender.as_mut());
                 sender.map(|sender| (epoch, sender)).ok_or(SessionError::RekeyRequired)
             }
             _ => Ok((self.epoch.number, self.epoch.sender(random)?)),

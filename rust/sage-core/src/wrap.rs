@@ -72,10 +72,7 @@ impl Session {
         random: &mut dyn RandomSource,
     ) -> Result<WrappedSession, SessionError> {
         let terms = self.terms().clone();
-        let live = self.open_live(now_ms)?;
-        if live.is_forked() {
-            return Err(SessionError::Forked);
-        }
+        let live = self.unforked(now_ms)?;
         seal_row(&terms, &live.epoch, live.rekey.committed(), kek, store_name, random)
     }
 
@@ -92,7 +89,7 @@ impl Session {
         now_ms: u64,
         random: &mut dyn RandomSource,
     ) -> Result<Option<WrappedSession>, SessionError> {
-        self.open_live(now_ms)?;
+        self.fitting(prepared, now_ms)?;
         let Some(step) = prepared.step() else { return Ok(None) };
         let committed = Some(&step.committed);
         seal_row(self.terms(), &step.next, committed, kek, store_name, random).map(Some)
@@ -130,7 +127,7 @@ impl WrappedSession {
         let plaintext = self.open(old, store_name)?;
         let mut row = Self { kek_id: new.id().into(), wrapped_secret: Vec::new(), ..self.clone() };
         let aad = row.aad(store_name).map_err(UnwrapError::Input)?;
-        row.wrapped_secret = new.seal(&aad, &plaintext, random).map_err(|_| UnwrapError::NotAuthentic)?;
+        row.wrapped_secret = new.seal(&aad, &plaintext, random).map_err(|_| UnwrapError::Random)?;
         Ok(row)
     }
 

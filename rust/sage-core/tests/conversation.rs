@@ -189,6 +189,38 @@ fn a_restored_server_demands_a_rekey_and_delivers_nothing_twice() {
 }
 
 #[test]
+fn a_restored_client_takes_no_answer_twice() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    server.confirm(&m3[16..], NOW).expect("confirm");
+    let random = &mut SystemRandom;
+    let kek = KeyEncryptionKey::new("kek-1", &[9; 32]).expect("id");
+    let answer = seal(&mut server, b"once").expect("seal");
+    open(&mut client, &answer).expect("open");
+    let row = client.wrap(&kek, "test", NOW, random).expect("wrap");
+    let mut client = row.unwrap(&kek, "test", NOW).expect("unwrap");
+    assert_eq!(open(&mut client, &answer), Err(SessionError::RekeyRequired));
+    let r1 = client.rekey_request(NOW, random).expect("R1");
+    let r2 = server.answer_rekey(&r1, NOW, random).expect("R2");
+    client.accept_rekey(&r2, NOW).expect("accept");
+    assert_eq!(open(&mut client, &answer), Err(SessionError::AuthenticationFailed));
+}
+
+#[test]
+fn a_late_request_is_told_whether_it_was_executed() {
+    let (mut client, mut server, _) = Agents::new(false).handshake();
+    let random = &mut SystemRandom;
+    let executed = seal(&mut client, b"executed").expect("seal");
+    open(&mut server, &executed).expect("open");
+    let late = seal(&mut client, b"late").expect("seal");
+    let r1 = client.rekey_request(NOW, random).expect("R1");
+    server.answer_rekey(&r1, NOW, random).expect("R2");
+    for _ in 0..2 {
+        assert_eq!(open(&mut server, &executed), Err(SessionError::Replayed));
+        assert_eq!(open(&mut server, &late), Err(SessionError::RekeyRequired));
+    }
+}
+
+#[test]
 fn a_rekey_prepared_for_the_store_survives_a_crash_before_its_answer() {
     let (mut client, mut server, m3) = Agents::new(false).handshake();
     server.confirm(&m3[16..], NOW).expect("confirm");

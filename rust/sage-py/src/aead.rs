@@ -369,7 +369,7 @@ fn plaintext_len(py: Python<'_>, sealed: &[u8]) -> PyResult<usize> {
 /// A key for secrets at rest, under the id by which stores name it.
 ///
 /// Args:
-///     id: 1 to 64 printable ASCII characters without spaces.
+///     kek_id: 1 to 64 printable ASCII characters without spaces.
 ///     key: 32 secret bytes, from a secret provider.
 ///
 /// Raises:
@@ -383,7 +383,7 @@ fn plaintext_len(py: Python<'_>, sealed: &[u8]) -> PyResult<usize> {
 #[pyclass(frozen, module = "sage_native._native")]
 pub struct KeyEncryptionKey {
     pub inner: Closable<kek::KeyEncryptionKey>,
-    id: String,
+    kek_id: String,
 }
 
 guard_secret!(KeyEncryptionKey);
@@ -391,20 +391,20 @@ guard_secret!(KeyEncryptionKey);
 #[pymethods]
 impl KeyEncryptionKey {
     #[new]
-    #[pyo3(signature = (id, key))]
-    fn new(py: Python<'_>, id: &str, key: Input<'_>) -> PyResult<Self> {
-        let kek = kek::KeyEncryptionKey::new(id, key.exactly(py, "key-encryption key")?)
+    #[pyo3(signature = (kek_id, key))]
+    fn new(py: Python<'_>, kek_id: &str, key: Input<'_>) -> PyResult<Self> {
+        let kek = kek::KeyEncryptionKey::new(kek_id, key.exactly(py, "key-encryption key")?)
             .map_err(|error| errors::input(py, &error))?;
-        Ok(Self { id: id.into(), inner: Closable::new("KeyEncryptionKey", kek) })
+        Ok(Self { kek_id: kek_id.into(), inner: Closable::new("KeyEncryptionKey", kek) })
     }
 
     /// The id by which stores name this key.
     #[getter]
-    fn id(&self) -> &str {
-        &self.id
+    fn kek_id(&self) -> &str {
+        &self.kek_id
     }
 
     fn __repr__(&self) -> String {
-        format!("KeyEncryptionKey(id={:?})", self.id)
+        format!("KeyEncryptionKey(kek_id={:?})", self.kek_id)
     }
 }

@@ -1,12 +1,28 @@
 //! The wall clock, for callers who do not hand in a time of their own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 /// Milliseconds since the Unix epoch, or the caller's own. A clock before 1970 reads as 0, at which
 /// every timestamp is stale and nothing is accepted.
 pub fn or_now(now_ms: Option<u64>) -> u64 {
-    now_ms.unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+    now_ms.unwrap_or_else(now_ms_of_system)
+}
+
+/// The time of the last timer tick, at most some milliseconds ago. Reading it costs a quarter of the
+/// exact time, and every record asks.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn now_ms_of_system() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is there to be written; should the call fail it stays 0, before 1970.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let milliseconds = u64::try_from(now.tv_nsec / 1_000_000).unwrap_or_default();
+    seconds.saturating_mul(1000).saturating_add(milliseconds)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn now_ms_of_system() -> u64 {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -55,7 +55,7 @@ refuse_copies!(Initiator);
 impl Initiator {
     #[new]
     #[pyo3(signature = (
-        signing_key, server_key, *, did=None, server_did=None, suites=vec![handshake::SUITE_1],
+        signing_key, server_key, *, did=None, server_did=None, suites=None,
         max_lifetime_s=86_400, sign_confirmation=false,
     ))]
     #[allow(clippy::too_many_arguments)]
@@ -65,7 +65,7 @@ impl Initiator {
         server_key: &VerifyingKey,
         did: Option<&str>,
         server_did: Option<&str>,
-        suites: Vec<u16>,
+        suites: Option<Vec<u16>>,
         max_lifetime_s: u64,
         sign_confirmation: bool,
     ) -> PyResult<Self> {
@@ -74,7 +74,7 @@ impl Initiator {
             client_did: did.map_or_else(|| Ok(own.did()), |text| self::did(py, text))?,
             server_did: server_did.map_or_else(|| Ok(server_key.inner.did()), |text| self::did(py, text))?,
             server_key: server_key.inner.clone(),
-            suites,
+            suites: suites.unwrap_or_else(|| vec![handshake::SUITE_1]),
             max_lifetime_ms: max_lifetime_s.saturating_mul(1000),
             sign_confirmation,
         };

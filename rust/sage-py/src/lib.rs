@@ -22,6 +22,7 @@ mod secrecy;
 mod session;
 mod signatures;
 mod stored;
+mod table;
 
 use pyo3::prelude::*;
 
@@ -51,6 +52,8 @@ mod native {
     use crate::signatures::{SigningKey, VerifyingKey, ed25519_key_of_did, verify_many};
     #[pymodule_export]
     use crate::stored::WrappedSession;
+    #[pymodule_export]
+    use crate::table::SessionTable;
 
     use pyo3::prelude::*;
 

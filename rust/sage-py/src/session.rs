@@ -9,7 +9,7 @@ use sage_core::error::SessionError;
 use sage_core::hkdf::MAX_OKM_LEN;
 use sage_core::json::session_id_text;
 use sage_core::random::SystemRandom;
-use sage_core::record::{Header, RECORD_OVERHEAD};
+use sage_core::record::{Header, RECORD_OVERHEAD, SessionId};
 use sage_core::rekey;
 use sage_core::session::{self, Role, SealOptions, State, Terms};
 
@@ -45,6 +45,30 @@ refuse_copies!(Session);
 impl Session {
     pub fn new(session: session::Session) -> Self {
         Self { terms: session.terms().clone(), inner: Mutex::new(session) }
+    }
+
+    pub fn id(&self) -> SessionId {
+        self.terms.session_id
+    }
+
+    /// Drops what has passed its deadline; false once the session itself has ended.
+    pub fn is_live_at(&self, now_ms: u64) -> bool {
+        self.with(|session| {
+            session.sweep(now_ms);
+            matches!(session.state(), State::HalfOpen | State::Open)
+        })
+    }
+
+    pub fn open_record<'py>(
+        &self,
+        py: Python<'py>,
+        record: &[u8],
+        aad: &[u8],
+        now_ms: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        output::bytes(py, record.len().saturating_sub(RECORD_OVERHEAD), |plaintext| {
+            self.run(py, |session| session.open(record, aad, now_ms, plaintext)).map(|_| ())
+        })
     }
 
     fn with<R>(&self, with: impl FnOnce(&mut session::Session) -> R) -> R {
@@ -262,10 +286,7 @@ impl Session {
         now_ms: Option<u64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (record, aad) = (record.stable(), or_empty(aad.as_ref()));
-        let now_ms = clock::or_now(now_ms);
-        output::bytes(py, record.len().saturating_sub(RECORD_OVERHEAD), |plaintext| {
-            self.run(py, |session| session.open(&record, aad, now_ms, plaintext)).map(|_| ())
-        })
+        self.open_record(py, &record, aad, clock::or_now(now_ms))
     }
 
     /// Seal each plaintext as one record, in order.

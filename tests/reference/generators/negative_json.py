@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.reference import carriers
 from tests.reference.feed import Item
+from tests.reference.messages import RekeyReply
 from tests.reference.setups import NOW_MS, Situation, derived_bytes
 
 from .case import Case
@@ -76,6 +77,7 @@ def _documents() -> Iterator[Case]:
         ("not separated by JSON white space", "\u00a0" + good),
         ("form feed around", "\f" + good),
         ("an array", f"[{good}]"),
+        ("an array of the values", json.dumps(list(_good().values()))),
         ("a string", json.dumps(good)),
         ("null", "null"),
         ("8,000 open arrays", "[" * 8_000),
@@ -249,6 +251,7 @@ def _other_messages() -> Iterator[Case]:
     opened = Situation(SETUPS["open"])
     r1 = opened.client_session.rekey_request(derived_bytes("json rekey nonce"))
     yield from _r1_cases(r1)
+    yield from _reply_cases()
 
 
 def _confirm_cases(confirm: Confirm) -> Iterator[Case]:
@@ -266,6 +269,9 @@ def _confirm_cases(confirm: Confirm) -> Iterator[Case]:
         ("duplicate key", good[:-1] + f',"session_id":"{dashed}"}}'),
         ("unknown field", good[:-1] + ',"x":1}'),
         ("signature of 63 bytes", good[:-1] + f',"signature":"{"A" * 84}"}}'),
+        ("signature empty", good[:-1] + ',"signature":""}'),
+        ("signature null", good[:-1] + ',"signature":null}'),
+        ("an array of the values", json.dumps(list(fields.values()))),
         ("confirmation padded", good[:-2] + '="}'),
     ):
         yield Case(f"JSON M3: {title}", "half-open", _item(text, "confirm.json"), MALFORMED)
@@ -296,3 +302,39 @@ def _r1_cases(r1: R1) -> Iterator[Case]:
     yield Case(
         "JSON R1: epoch 2^32 - 1", "open", _item(largest, "r1.json"), "authentication_failed"
     )
+    array = json.dumps(list(json.loads(good).values()))
+    yield Case("JSON R1: an array of the values", "open", _item(array, "r1.json"), MALFORMED)
+
+
+def _reply_cases() -> Iterator[Case]:
+    name = "rekeying client"
+    client = Situation(SETUPS[name]).client_session
+    own = client.rekey_request(b"")
+    r2 = client.mac_keys.make_r2(own, derived_bytes("json rekey nonce s"))
+    other = client.mac_keys.make_r1(own.session_id, 0, derived_bytes("json other R1"))
+    other_r2 = client.mac_keys.make_r2(other, derived_bytes("json rekey nonce s"))
+    good = carriers.encode_rekey_reply(RekeyReply(r2)).decode()
+    adopted = carriers.encode_rekey_reply(RekeyReply(other_r2, other)).decode()
+    yield Case("JSON R2", name, _item(good, "rekey_reply.json"), None)
+    yield Case("JSON R2 with adopted", name, _item(adopted, "rekey_reply.json"), None)
+    fields = json.loads(adopted)
+    values = json.dumps(list(json.loads(good).values()))
+    for title, text in (
+        ("an array of the values", values),
+        ("adopted null", good[:-1] + ',"adopted":null}'),
+        ("adopted false", good[:-1] + ',"adopted":false}'),
+        ("adopted empty", good[:-1] + ',"adopted":{}}'),
+        ("adopted a string", good[:-1] + ',"adopted":""}'),
+        (
+            "adopted an array of the values",
+            json.dumps(fields | {"adopted": list(fields["adopted"].values())}),
+        ),
+        (
+            "unknown field in adopted",
+            json.dumps(fields | {"adopted": fields["adopted"] | {"x": 1}}),
+        ),
+        ("duplicate key in adopted", adopted[:-2] + ',"epoch":0}}'),
+        ("mac padded", good[:-2] + '="}'),
+        ("unknown field", good[:-1] + ',"x":1}'),
+    ):
+        yield Case(f"JSON R2: {title}", name, _item(text, "rekey_reply.json"), MALFORMED)

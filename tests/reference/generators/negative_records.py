@@ -88,7 +88,8 @@ def _framing(forge: Forge) -> Iterator[Case]:
         yield Case(f"record of {length} bytes", "open", item(good[:length]), "malformed_request")
     for version in (0, 2, 255):
         record = forge.record(version=version)
-        yield Case(f"record version {version}", "open", item(record), "unsupported_version")
+        error, also = "unsupported_version", ("malformed_request",)
+        yield Case(f"record version {version}", "open", item(record), error, also=also)
     for flags in (0x08, 0x10, 0x20, 0x40, 0x80, 0xFF):
         record = forge.record(flags=flags)
         yield Case(f"record flags {flags:#04x}", "open", item(record), "malformed_request")
@@ -119,7 +120,9 @@ def _addresses(forge: Forge) -> Iterator[Case]:
         ("all zero", bytes(64)),
     ):
         error = "unsupported_version" if title == "all zero" else REFUSED
-        yield Case(f"record: {title}", "open", item(record), error)
+        unknown = title in ("direction 2", "direction 255", "all zero")
+        also = ("malformed_request",) if unknown else ()
+        yield Case(f"record: {title}", "open", item(record), error, also=also)
     with_aad = forge.record(aad=b"SAGE-HTTP/1 request")
     aad_cases = ((b"", REFUSED), (b"SAGE-HTTP/1 reques", REFUSED), (b"SAGE-HTTP/1 request", None))
     for aad, answer in aad_cases:
@@ -150,7 +153,8 @@ def _flips(forge: Forge) -> Iterator[Case]:
     )
     for field, offset, bit, error in marks:
         record = good[:offset] + bytes((good[offset] ^ bit,)) + good[offset + 1 :]
-        yield Case(f"record bit flip: {field}", "open", item(record), error)
+        also = ("malformed_request",) if field in ("version", "flag close") else ()
+        yield Case(f"record bit flip: {field}", "open", item(record), error, also=also)
         if error == REFUSED:
             name = f"record after a bit flip: {field}"
             comment = "a failed tag changes nothing"

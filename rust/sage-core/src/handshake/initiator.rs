@@ -3,6 +3,7 @@
 use crate::did::Did;
 use crate::ed25519::{SigningKey, VerifyingKey};
 use crate::error::{HandshakeError, InputError};
+use crate::fork;
 use crate::random::{RandomSource, draw};
 use crate::record::SessionId;
 use crate::session::{Role, Session, Terms};
@@ -13,7 +14,7 @@ use super::schedule::Schedule;
 use super::transcript::{
     ACCEPT_CONTEXT, CONFIRM_CONTEXT, INITIATE_CONTEXT, TranscriptHash, th1, th2, th3, th4,
 };
-use super::{MAX_MESSAGE_LEN, SUITE_1, SUPPORTED_SUITES};
+use super::{FORKED, MAX_MESSAGE_LEN, SUITE_1, SUPPORTED_SUITES};
 
 /// How long an attempt waits for its M2.
 pub const ATTEMPT_LIFE_MS: u64 = 10_000;
@@ -44,6 +45,7 @@ pub struct Attempt {
     th1: TranscriptHash,
     signature: [u8; 64],
     started_ms: u64,
+    generation: u64,
 }
 
 /// A finished handshake, as the client sees it.
@@ -89,7 +91,8 @@ impl Initiator {
         let signature = signing_key.sign_handshake(INITIATE_CONTEXT, &th1);
         message.extend_from_slice(&signature);
         let config = self.clone();
-        Ok((Attempt { config, client_key, ephemeral, th1, signature, started_ms: now_ms }, message))
+        let (started_ms, generation) = (now_ms, fork::generation());
+        Ok((Attempt { config, client_key, ephemeral, th1, signature, started_ms, generation }, message))
     }
 
     fn check(&self, challenge: &[u8], channel_binding: &[u8]) -> Result<(), InputError> {
@@ -121,6 +124,9 @@ impl Attempt {
         is_known: impl FnOnce(&SessionId) -> bool,
         now_ms: u64,
     ) -> Result<Finished, HandshakeError> {
+        if self.generation != fork::generation() {
+            return Err(HandshakeError::OutOfOrder(FORKED));
+        }
         let refused = HandshakeError::AuthenticationFailed;
         let accept = Accept::parse(message).map_err(|_| refused.clone())?;
         if !self.is_acceptable(&accept, now_ms) {

@@ -208,3 +208,57 @@ pub(super) fn check_suites(suites: &[u16]) -> Result<(), &'static str> {
     let twice = (1..suites.len()).any(|at| suites[..at].contains(&suites[at]));
     if twice { Err("suites must not hold an entry twice") } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{hash_set, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DID: &str = "did:[a-z0-9]{1,8}:[A-Za-z0-9._:-]{0,60}[A-Za-z0-9._-]";
+
+    proptest! {
+        #[test]
+        fn m1_is_read_as_it_was_written(
+            suites in hash_set(any::<u16>(), 1..5),
+            dids in (DID, DID),
+            keys: ([u8; 32], [u8; 32], [u8; 32]),
+            timestamp_ms: u64,
+            rest in (vec(any::<u8>(), 0..300), vec(any::<u8>(), 0..300), vec(any::<u8>(), 0..300)),
+        ) {
+            prop_assume!(VerifyingKey::from_bytes(&keys.0).is_ok());
+            let suites: Vec<u16> = suites.into_iter().collect();
+            let m1 = encode_initiate(&InitiateFields {
+                suites: &suites,
+                client_did: &dids.0,
+                client_key: &keys.0,
+                server_did: &dids.1,
+                server_key: &keys.1,
+                key_share: &rest.0,
+                nonce: &keys.2,
+                timestamp_ms,
+                challenge: &rest.1,
+                channel_binding: &rest.2,
+            });
+            let message = [&m1[..], &[7; SIGNATURE_LEN]].concat();
+            let read = Initiate::parse(&message).expect("well-formed");
+            prop_assert_eq!(read.m1, &m1[..]);
+            prop_assert_eq!((read.suites, read.timestamp_ms, read.nonce), (suites, timestamp_ms, &keys.2));
+            prop_assert_eq!((read.client_did.as_str(), read.server_did.as_str()), (&*dids.0, &*dids.1));
+            prop_assert_eq!((read.client_key.as_bytes(), read.server_key), (&keys.0, &keys.1));
+            prop_assert_eq!((read.key_share, read.challenge, read.channel_binding), (&*rest.0, &*rest.1, &*rest.2));
+            prop_assert_eq!(read.signature, &[7; SIGNATURE_LEN]);
+            for end in 0..message.len() {
+                prop_assert!(Initiate::parse(&message[..end]).is_err());
+            }
+            prop_assert!(Initiate::parse(&[&message[..], &[0]].concat()).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..600)) {
+            let _ = Accept::parse(&bytes);
+            let _ = Initiate::parse(&[&[VERSION, 1, 0, 1], &bytes[..]].concat());
+        }
+    }
+}

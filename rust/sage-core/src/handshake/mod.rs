@@ -40,3 +40,5 @@ pub const REPLAY_MARGIN_MS: u64 = 60_000;
 pub const HALF_OPEN_MS: u64 = 10_000;
 
 const SUPPORTED_SUITES: [u16; 1] = [SUITE_1];
+/// Two processes must not finish one handshake: each would deliver what the other has delivered.
+const FORKED: &str = "this handshake came here by fork: finish it in the process that began it";

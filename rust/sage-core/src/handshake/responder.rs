@@ -3,6 +3,7 @@
 use crate::did::Did;
 use crate::ed25519::{SigningKey, VerifyingKey};
 use crate::error::{HandshakeError, InputError};
+use crate::fork;
 use crate::random::{RandomSource, draw};
 use crate::record::SessionId;
 use crate::session::{Role, Session, Terms};
@@ -13,7 +14,7 @@ use super::confirmation::Confirmation;
 use super::messages::{AcceptFields, Initiate, encode_accept};
 use super::schedule::Schedule;
 use super::transcript::{ACCEPT_CONTEXT, INITIATE_CONTEXT, TranscriptHash, th1, th2, th3, th4};
-use super::{HALF_OPEN_MS, REPLAY_MARGIN_MS, SKEW_MS, SUPPORTED_SUITES};
+use super::{FORKED, HALF_OPEN_MS, REPLAY_MARGIN_MS, SKEW_MS, SUPPORTED_SUITES};
 use crate::wire::put_lp;
 
 /// What a server knows before anybody calls: who it is, and what it demands.
@@ -44,6 +45,7 @@ pub struct Request {
     timestamp_ms: u64,
     signed_confirmation: bool,
     stage: Stage,
+    generation: u64,
 }
 
 #[derive(PartialEq, Eq)]
@@ -102,6 +104,7 @@ impl Responder {
             timestamp_ms: initiate.timestamp_ms,
             signed_confirmation: self.require_signed_confirmation,
             stage: Stage::Read,
+            generation: fork::generation(),
         })
     }
 
@@ -164,7 +167,8 @@ impl Request {
     }
 
     /// Checks that the client's DID lists the key it named, and the signature. `listed` are the
-    /// keys that the DID resolved to; without them the DID must be the `did:key` of the key.
+    /// keys that the DID resolved to; without them the DID must be the `did:key` of the key, which
+    /// is then resolved here, torsion check included.
     ///
     /// # Errors
     /// [`HandshakeError::AuthenticationFailed`], whichever it was.
@@ -175,7 +179,7 @@ impl Request {
         let spelt = self.client_did.ed25519_key();
         let key_is_listed = match (spelt, listed) {
             (Some(key), _) if key != *self.client_key.as_bytes() => false,
-            (Some(_), None) => true,
+            (Some(_), None) => self.client_key.check().is_ok(),
             (None, None) => false,
             (_, Some(listed)) => listed.contains(&self.client_key),
         };
@@ -252,6 +256,9 @@ impl Request {
             Stage::Read => return Err(HandshakeError::OutOfOrder("authenticate the request first")),
             Stage::Accepted => return Err(HandshakeError::OutOfOrder("this request was accepted before")),
             Stage::Authenticated => (),
+        }
+        if self.generation != fork::generation() {
+            return Err(HandshakeError::OutOfOrder(FORKED));
         }
         let value = |what, why| Err(InputError::Value { what, why }.into());
         if *signing_key.verifying_key() != self.server_key {

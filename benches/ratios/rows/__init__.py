@@ -1,0 +1,22 @@
+"""The rows: one module per group, each with its `ROWS`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .aead import ROWS as AEAD
+from .agreement import ROWS as AGREEMENT
+from .boundary import ROWS as BOUNDARY
+from .handshakes import ROWS as HANDSHAKES
+from .kdf import ROWS as KDF
+from .records import ROWS as RECORDS
+from .signatures import ROWS as SIGNATURES
+
+if TYPE_CHECKING:
+    from benches.ratios.sides import Row
+
+
+def all_rows() -> list[Row]:
+    """Return every row that can be measured, in the order of the table."""
+    rows = (*SIGNATURES, *AGREEMENT, *AEAD, *KDF, *RECORDS, *HANDSHAKES, *BOUNDARY)
+    return sorted(rows, key=lambda row: row.number)

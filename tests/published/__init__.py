@@ -1,0 +1,1 @@
+"""Vectors that others published, run through the Python API and counted (``table.py``)."""
