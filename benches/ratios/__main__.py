@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from . import docs
 from .clock import ClockProbe
 from .facts import facts
+from .imports import import_ms
 from .report import lines
 from .results import Run
 from .run import FULL, QUICK, measure_costs, measure_rows
@@ -57,8 +58,10 @@ def _measured(numbers: Sequence[int], *, is_quick: bool) -> Run:
     probe, effort = ClockProbe(), QUICK if is_quick else FULL
     results = measure_rows(rows, probe, effort, _notice)
     costs = [] if numbers else measure_costs(steps(), probe, effort)
+    _notice("import")
+    import_cost = {} if numbers else {"import_ms": round(import_ms(), 1)}
     _notice("")
-    return Run(facts(), results, costs)
+    return Run({**facts(), **import_cost}, results, costs)
 
 
 def _notice(name: str) -> None:

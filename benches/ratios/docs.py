@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "performance.md"
+FRONT = ROOT / "README.md"
 LATEST = ROOT / "benches" / "baselines" / "latest.json"
 CHART = ROOT / "docs" / "images" / "ratios"
 """Without its suffixes: .svg and .png."""
@@ -55,8 +56,22 @@ def write(run: Run) -> None:
     """Update the page and its chart."""
     from .chart import draw  # noqa: PLC0415  # matplotlib takes a second to import
 
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), sections(run)), encoding="utf-8")
+    for page, parts in ((PAGE, sections(run)), (FRONT, {"ratios": "\n".join(front(run))})):
+        page.write_text(filled(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
     draw(run, CHART)
+
+
+def front(run: Run) -> Iterator[str]:
+    """Return the short table of the README: the rows that are due, without their lines."""
+    yield "| operation | beside | ratio | ours |"
+    yield "|---|---|--:|--:|"
+    for result in run.results:
+        if result.standing == "due" and result.unit == "x":
+            ratio, ours = figure(result.figure, result.unit), duration(result.ours_ns)
+            yield f"| {result.operation} | {result.peer} | **{ratio}** | {ours} |"
+    machine = run.facts["machine"]
+    yield ""
+    yield f"Processor: {machine['cpu']}, with {' '.join(machine['flags'])}; {machine['openssl']}."
 
 
 def _machine(run: Run) -> Iterator[str]:
@@ -66,6 +81,8 @@ def _machine(run: Run) -> Iterator[str]:
     yield f"* Processor: {machine['cpu']}, class *{machine['class']}* ({flags})"
     yield f"* Clock governor: {machine['governor']}"
     yield f"* Software: {machine['python']}, {machine['openssl']}, {versions}"
+    if "import_ms" in run.facts:
+        yield f"* `import sage_native`, over a bare interpreter: {run.facts['import_ms']} ms"
     yield f"* Taken: {run.facts['taken_at']} at commit `{run.facts['commit']}`"
 
 

@@ -31,6 +31,8 @@ def lines(run: Run) -> Iterator[str]:
     yield from _breakdown(run.costs)
     yield ""
     yield _machine(run)
+    if "import_ms" in run.facts:
+        yield f"import sage_native, over a bare interpreter: {run.facts['import_ms']} ms"
     dropped = sum(result.dropped_slice_count for result in run.results)
     yield f"slices dropped as unsteady: {dropped}"
     noisy = [result for result in run.results if result.is_noisy]

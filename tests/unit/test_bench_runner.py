@@ -276,9 +276,12 @@ def test_page_is_filled_between_its_markers() -> None:
 
 
 def test_page_shows_what_was_recorded() -> None:
-    """No figure in docs/performance.md differs from benches/baselines/latest.json."""
+    """No figure in docs/performance.md or README.md differs from benches/baselines/latest.json."""
+    run = Run.read(docs.LATEST)
     page = docs.PAGE.read_text(encoding="utf-8")
-    assert docs.filled(page, docs.sections(Run.read(docs.LATEST))) == page
+    assert docs.filled(page, docs.sections(run)) == page
+    front = docs.FRONT.read_text(encoding="utf-8")
+    assert docs.filled(front, {"ratios": "\n".join(docs.front(run))}) == front
 
 
 def test_chart(tmp_path: Path) -> None:

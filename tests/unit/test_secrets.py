@@ -76,7 +76,7 @@ HARMLESS = {
     "close",
     "closed",
     "did",
-    "id",
+    "kek_id",
     "verifying_key",
     "verifying_key_bytes",
     "public_key",

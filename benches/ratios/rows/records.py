@@ -1,11 +1,11 @@
 """Row 13: records of 64 bytes, whole path, and their sealing.
 
-Opening is the server's work: parse, find the session by ``record[4:20]`` in a dict, key of the
-sending process, AEAD, replay window, counters, expiry. Both servers get records that our client
-sealed before the clock was started, each record once and in order. The time is handed in on both
-sides; the row beside it has both ask the clock for every record, as a server would. In a batch
-our side looks the session up once, since a batch belongs to one session. Sealing is the server's
-answer; the client opens what the test compares.
+Opening is the server's work: parse, find the session by its id (in our ``SessionTable``, in the
+peer's dict), key of the sending process, AEAD, replay window, counters, expiry. Both servers get
+records that our client sealed before the clock was started, each record once and in order. The
+time is handed in on both sides; the row beside it has both ask the clock for every record, as a
+server would. In a batch our side looks the session up once, since a batch belongs to one session.
+Sealing is the server's answer; the client opens what the test compares.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benches.peers.records import Session as PeerSession
 from benches.peers.sealing import RecordSealer
 from benches.ratios.sides import Row, Side, always
 from sage_native.keys import SigningKey, resolve_did_key
-from sage_native.protocol import Initiator, Responder
+from sage_native.protocol import Initiator, Responder, SessionTable
 from sage_native.replay import ReplaySet
 
 if TYPE_CHECKING:
@@ -91,17 +91,15 @@ def _batches_by(client: Session, now_ms: int, length: int, count: int) -> Iterat
     return ((client.seal_many(plaintexts, now_ms=now_ms),) for _ in range(count))
 
 
-def _session_id(session: Session) -> bytes:
-    return UUID(session.session_id).bytes
-
-
 def our_open() -> Side:
-    """Find the session and open one record."""
+    """Find the session in the table and open one record."""
     pair = OurPair.shaken()
-    sessions, now_ms = {_session_id(pair.server): pair.server}, pair.now_ms
+    table, now_ms = SessionTable(), pair.now_ms
+    table.add(pair.server)
+    open_record = table.open
 
     def call(record: bytes) -> bytes:
-        return sessions[record[4:20]].open(record, now_ms=now_ms)
+        return open_record(record, now_ms=now_ms)[1]
 
     return Side(call, partial(sealed_by, pair.client, now_ms))
 
@@ -118,10 +116,12 @@ def _peer_open() -> Side:
 
 def _our_open_now() -> Side:
     pair = OurPair.shaken()
-    sessions = {_session_id(pair.server): pair.server}
+    table = SessionTable()
+    table.add(pair.server)
+    open_record = table.open
 
     def call(record: bytes) -> bytes:
-        return sessions[record[4:20]].open(record)
+        return open_record(record)[1]
 
     return Side(call, partial(sealed_by, pair.client, pair.now_ms))
 
@@ -138,7 +138,7 @@ def _peer_open_now() -> Side:
 
 def _our_open_many(length: int) -> Side:
     pair = OurPair.shaken()
-    sessions, now_ms = {_session_id(pair.server): pair.server}, pair.now_ms
+    sessions, now_ms = {UUID(pair.server.session_id).bytes: pair.server}, pair.now_ms
 
     def call(records: list[bytes]) -> list[bytes | Exception]:
         return sessions[records[0][4:20]].open_many(records, now_ms=now_ms)
