@@ -45,7 +45,7 @@ lint: $(STAMPS)/lint $(TOOLS)/bin/cargo-deny ## Check style, types, layers, lice
 	$(BIN)/lint-imports
 
 bench: $(STAMPS)/bench ## Measure side by side; writes benches/baselines and the figures in docs
-	$(BIN)/python -m benches.ratios --write-docs
+	$(BIN)/python -m benches.ratios
 
 bench-native: $(STAMPS)/toolchain ## Measure the Rust core alone (criterion)
 	cargo bench -p sage-benches --locked

@@ -217,6 +217,13 @@ class X25519PublicKey(NativeX25519PublicKey):
         return cls(key_formats.X25519.public_from_pem(data))
 
     @classmethod
+    def from_der(cls, data: bytes) -> Self:
+        """Load a DER ``SubjectPublicKeyInfo`` (RFC 8410). Raises UsageError."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.X25519.public_from_der(data))
+
+    @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
         """Load a JWK of type ``OKP`` and curve ``X25519`` (RFC 8037). Raises UsageError."""
         from sage_native import key_formats  # noqa: PLC0415 - as above
@@ -228,6 +235,12 @@ class X25519PublicKey(NativeX25519PublicKey):
         from sage_native import key_formats  # noqa: PLC0415 - as above
 
         return key_formats.X25519.public_to_pem(self.to_bytes())
+
+    def to_der(self) -> bytes:
+        """Return the DER ``SubjectPublicKeyInfo``, 44 bytes (RFC 8410)."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.X25519.public_to_der(self.to_bytes())
 
     def to_jwk(self) -> dict[str, str]:
         """Return the JWK (RFC 8037)."""
@@ -254,6 +267,13 @@ class StaticSecret(NativeStaticSecret):
         return cls(key_formats.X25519.private_from_pem(data, password))
 
     @classmethod
+    def from_der(cls, data: bytes, *, password: bytes | None = None) -> Self:
+        """Load a DER PKCS#8 key, also encrypted. Raises UsageError as ``from_pem``."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return cls(key_formats.X25519.private_from_der(data, password))
+
+    @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
         """Load a private JWK of curve ``X25519`` (RFC 8037). Raises UsageError."""
         from sage_native import key_formats  # noqa: PLC0415 - as above
@@ -265,6 +285,12 @@ class StaticSecret(NativeStaticSecret):
         from sage_native import key_formats  # noqa: PLC0415 - as above
 
         return key_formats.X25519.private_to_pem(self.to_bytes(), password)
+
+    def to_der(self, *, password: bytes | None = None) -> bytes:
+        """Return PKCS#8 in DER, encrypted if a password is given."""
+        from sage_native import key_formats  # noqa: PLC0415 - as above
+
+        return key_formats.X25519.private_to_der(self.to_bytes(), password)
 
     def to_jwk(self) -> dict[str, str]:
         """Return the private JWK, with ``d`` (RFC 8037)."""

@@ -1,8 +1,7 @@
 """The vectors once more, in a process that takes other instructions: prints one JSON object.
 
 ``executed`` per file; ``long_digest`` over sealed texts that only the library's long kernels see,
-for vectors are short; ``long_seal_s``, the time of one such seal, shows which kernels ran;
-``kernels`` are this project's own.
+for vectors are short; ``kernels`` are this project's own.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import time
 
 from sage_native import AeadKey
 from sage_native._native import _kernels  # noqa: TID251 - no public name tells
@@ -41,18 +39,10 @@ def main() -> None:
         {
             "executed": executed,
             "long_digest": digest.hexdigest(),
-            "long_seal_s": min(seal_s(key) for _ in range(5)),
             "kernels": _kernels(),
         },
         sys.stdout,
     )
-
-
-def seal_s(key: AeadKey) -> float:
-    text = bytes(LONG_LENGTHS[-1])
-    start = time.perf_counter()
-    key.seal(LONG_NONCE, text)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ USES: dict[str, list[Callable[[Any], object]]] = {
         lambda secret: secret.to_bytes(),
         lambda secret: secret.exchange(PEER),
         lambda secret: secret.to_pem(),
+        lambda secret: secret.to_der(),
         lambda secret: secret.to_jwk(),
     ],
     "AeadKey": [

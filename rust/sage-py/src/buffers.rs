@@ -17,7 +17,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::errors;
-use crate::output;
 
 /// One bytes-like argument.
 pub enum Input<'a> {
@@ -237,21 +236,4 @@ pub fn same_count(py: Python<'_>, counts: &[(&str, usize)]) -> PyResult<()> {
         }
     }
     Ok(())
-}
-
-/// Does what every three-argument call that returns bytes does, and nothing else: borrows three
-/// arguments and returns `len(second) + 16` fresh bytes. `make bench` measures the boundary with it.
-#[pyfunction]
-#[pyo3(name = "_boundary_probe", signature = (first, second, third=None, /))]
-pub fn boundary_probe<'py>(
-    py: Python<'py>,
-    first: Input<'_>,
-    second: Input<'_>,
-    third: Option<Input<'_>>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let touched = first.as_slice().len() + or_empty(third.as_ref()).len();
-    output::bytes(py, second.as_slice().len() + 16, |out| {
-        out.fill(core::mem::MaybeUninit::new(touched.to_le_bytes()[0]));
-        Ok(())
-    })
 }

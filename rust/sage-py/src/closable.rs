@@ -1,6 +1,6 @@
 //! A native object that Python can close before it is collected.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, TryLockError};
 
 use pyo3::prelude::*;
 
@@ -14,7 +14,7 @@ pub struct Closable<T> {
     value: RwLock<Option<T>>,
 }
 
-impl<T> Closable<T> {
+impl<T: Send + Sync> Closable<T> {
     pub fn new(what: &'static str, value: T) -> Self {
         Self { what, value: RwLock::new(Some(value)) }
     }
@@ -35,10 +35,17 @@ impl<T> Closable<T> {
         taken.ok_or_else(|| self.closed(py))
     }
 
-    /// Drops the value now, and what using it left in registers and on the stack. Idempotent.
-    pub fn close(&self) {
+    /// Drops the value now, and what using it left in registers and on the stack. Waits for calls
+    /// that are at work on it, without the interpreter. Idempotent.
+    pub fn close(&self, py: Python<'_>) {
         residue::wipe_registers();
-        drop(self.value.write().unwrap_or_else(PoisonError::into_inner).take());
+        match self.value.try_write() {
+            Ok(mut value) => drop(value.take()),
+            Err(TryLockError::Poisoned(poisoned)) => drop(poisoned.into_inner().take()),
+            Err(TryLockError::WouldBlock) => py.detach(|| {
+                drop(self.value.write().unwrap_or_else(PoisonError::into_inner).take());
+            }),
+        }
         residue::wipe_stack();
     }
 

@@ -15,6 +15,7 @@ mod handshake;
 mod json;
 mod kdf;
 mod output;
+mod probes;
 mod processor;
 mod records;
 mod residue;
@@ -35,13 +36,13 @@ mod native {
     #[pymodule_export]
     use crate::agreement::{EphemeralSecret, SharedSecret, StaticSecret, X25519PublicKey};
     #[pymodule_export]
-    use crate::buffers::boundary_probe;
-    #[pymodule_export]
     use crate::handshake::{Attempt, Initiator, Request, Responder};
     #[pymodule_export]
     use crate::json::{decode_json, encode_json};
     #[pymodule_export]
     use crate::kdf::{Prk, hkdf_sha256};
+    #[pymodule_export]
+    use crate::probes::{boundary_probe, panic_probe};
     #[pymodule_export]
     use crate::processor::kernels;
     #[pymodule_export]

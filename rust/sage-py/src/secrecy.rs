@@ -9,8 +9,8 @@ macro_rules! guard_secret {
         #[pymethods]
         impl $class {
             /// Erases the secret now. Idempotent; every later use raises SessionStateError.
-            fn close(&self) {
-                self.inner.close();
+            fn close(&self, py: Python<'_>) {
+                self.inner.close(py);
             }
 
             /// True once the secret is gone.
@@ -25,11 +25,11 @@ macro_rules! guard_secret {
 
             fn __exit__(
                 &self,
-                _kind: &Bound<'_, PyAny>,
+                kind: &Bound<'_, PyAny>,
                 _value: &Bound<'_, PyAny>,
                 _traceback: &Bound<'_, PyAny>,
             ) {
-                self.inner.close();
+                self.inner.close(kind.py());
             }
         }
     };

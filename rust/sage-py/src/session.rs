@@ -19,6 +19,7 @@ use crate::clock;
 use crate::detach::{self, aead_ns};
 use crate::errors;
 use crate::output;
+use crate::residue;
 use crate::secrecy::refuse_copies;
 use crate::stored::WrappedSession;
 
@@ -72,7 +73,13 @@ impl Session {
     }
 
     fn with<R>(&self, with: impl FnOnce(&mut session::Session) -> R) -> R {
-        with(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+        // A panic in the middle of a step may have left half of it behind: such a session is over.
+        let mut session = self.inner.lock().unwrap_or_else(|poisoned| {
+            let mut session = poisoned.into_inner();
+            session.close();
+            session
+        });
+        with(&mut session)
     }
 
     fn run<R>(
@@ -646,7 +653,9 @@ impl Session {
 
     /// Erase every secret of the session now, without telling the peer. Idempotent.
     fn close(&self) {
+        residue::wipe_registers();
         self.with(session::Session::close);
+        residue::wipe_stack();
     }
 
     /// True once the session was closed or has expired.
