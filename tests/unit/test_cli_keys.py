@@ -81,6 +81,13 @@ def test_forms_load_as_what_they_are(form: KeyForm, tmp_path: Path) -> None:
         assert key_files.load_verifying_key(str(path)) == key.verifying_key
 
 
+@pytest.mark.parametrize("beginning", [b"{", b" \n{", b"ssh-", b"-----BEGIN "])
+def test_raw_keys_may_begin_like_anything(beginning: bytes, tmp_path: Path) -> None:
+    seed = beginning.ljust(32, b"x")
+    (tmp_path / "k").write_bytes(seed)
+    assert key_files.load_signing_key(tmp_path / "k", None).did == SigningKey(seed).did
+
+
 def test_keygen_refuses_to_overwrite(
     key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

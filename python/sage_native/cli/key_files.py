@@ -114,6 +114,9 @@ def load_verifying_key(name: str) -> VerifyingKey:
 
 
 def _signing_key(data: bytes, password: bytes | None) -> SigningKey:
+    # First, since raw bytes may begin like anything; no other form is as short.
+    if len(data) == RAW_LEN and password is None:
+        return SigningKey(data)
     if b"PUBLIC KEY-----" in data or data.startswith(b"ssh-"):
         raise UsageError("this is a verifying key; signing needs the signing key")
     if data.startswith(PEM_MARK):
@@ -122,8 +125,6 @@ def _signing_key(data: bytes, password: bytes | None) -> SigningKey:
         raise UsageError("it is not encrypted; leave out --password-file")
     if data.lstrip().startswith(b"{"):
         return SigningKey.from_jwk(_json(data))
-    if len(data) == RAW_LEN:
-        return SigningKey(data)
     raise UsageError(f"this is none of the known forms: {FORMS}")
 
 
@@ -140,6 +141,8 @@ def _encrypted_signing_key(data: bytes, password: bytes | None) -> SigningKey:
 
 
 def _verifying_key(data: bytes) -> VerifyingKey:
+    if len(data) == RAW_LEN:
+        return VerifyingKey(data)
     if b"PRIVATE KEY-----" in data:
         raise UsageError("this is a signing key; give its .pub file or its DID")
     if data.startswith(PEM_MARK):
@@ -151,8 +154,6 @@ def _verifying_key(data: bytes) -> VerifyingKey:
         if "d" in jwk:
             raise UsageError("this is a signing key; give its .pub file or its DID")
         return VerifyingKey.from_jwk(jwk)
-    if len(data) == RAW_LEN:
-        return VerifyingKey(data)
     raise UsageError(f"this is none of the known forms: {FORMS}")
 
 

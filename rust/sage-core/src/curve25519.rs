@@ -1,7 +1,7 @@
 //! Scalar multiplication on Curve25519, by the fastest means that this processor has.
 //!
 //! Two means, the same bytes: the vector kernels of `ifma`, or AWS-LC. All of it is constant time in
-//! the scalars.
+//! the scalars, but for verification, which sees public data alone.
 
 #[cfg(target_arch = "x86_64")]
 mod ifma;
@@ -40,25 +40,31 @@ pub(crate) fn x25519_public(secret: &[u8; 32]) -> [u8; 32] {
     }
 }
 
-/// Multiples of the Ed25519 base point, where there is a kernel for them.
+/// The kernels that Ed25519 is made of, where there are any.
 #[cfg(target_arch = "x86_64")]
-pub(crate) struct BaseMultiples(Ifma);
+pub(crate) struct VectorUnit(Ifma);
 
 #[cfg(target_arch = "x86_64")]
-impl BaseMultiples {
-    /// `None` where AWS-LC signs.
+impl VectorUnit {
+    /// `None` where AWS-LC signs and verifies.
     pub(crate) fn available() -> Option<Self> {
         vector_unit().map(Self)
     }
 
     /// `[s]B` as RFC 8032 encodes it.
-    pub(crate) fn one(&self, scalar: &[u8; 32]) -> [u8; 32] {
+    pub(crate) fn base_multiple(&self, scalar: &[u8; 32]) -> [u8; 32] {
         ifma::mul_base_compressed(self.0, scalar)
     }
 
     /// `[s]B` for each scalar, several to a vector.
-    pub(crate) fn many(&self, scalars: &[[u8; 32]], outputs: &mut [[u8; 32]]) {
+    pub(crate) fn base_multiples(&self, scalars: &[[u8; 32]], outputs: &mut [[u8; 32]]) {
         ifma::mul_base_compressed_many(self.0, scalars, outputs);
+    }
+
+    /// The cofactorless equation `R = [s]B − [k]A`, variable time on public data. `A` must be
+    /// canonically encoded, `s` and `k` below 2^253.
+    pub(crate) fn verifies(&self, public: &[u8; 32], r: &[u8; 32], s: &[u8; 32], k: &[u8; 32]) -> bool {
+        ifma::verify_equation(self.0, public, r, s, k)
     }
 }
 

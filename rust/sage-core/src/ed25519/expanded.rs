@@ -9,7 +9,7 @@ use curve25519_dalek::scalar::Scalar;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::aws_lc::sha512;
-use crate::curve25519::BaseMultiples;
+use crate::curve25519::VectorUnit;
 use crate::secret::Secret;
 
 use super::SIGNATURE_LEN;
@@ -31,28 +31,23 @@ impl ExpandedKey {
         Self { halves }
     }
 
-    pub(super) fn sign(
-        &self,
-        multiples: &BaseMultiples,
-        public: &[u8; 32],
-        message: &[u8],
-    ) -> [u8; SIGNATURE_LEN] {
+    pub(super) fn sign(&self, unit: &VectorUnit, public: &[u8; 32], message: &[u8]) -> [u8; SIGNATURE_LEN] {
         let nonce = self.nonce(message);
-        let r = multiples.one(nonce.as_bytes());
+        let r = unit.base_multiple(nonce.as_bytes());
         self.answer(&r, &nonce, public, message)
     }
 
     /// As [`ExpandedKey::sign`], with the multiplications of all messages side by side.
     pub(super) fn sign_many(
         &self,
-        multiples: &BaseMultiples,
+        unit: &VectorUnit,
         public: &[u8; 32],
         messages: &[&[u8]],
     ) -> Vec<[u8; SIGNATURE_LEN]> {
         let nonces: Zeroizing<Vec<[u8; 32]>> =
             Zeroizing::new(messages.iter().map(|message| self.nonce(message).to_bytes()).collect());
         let mut points = vec![[0; 32]; messages.len()];
-        multiples.many(&nonces, &mut points);
+        unit.base_multiples(&nonces, &mut points);
         let answer = |((r, nonce), message): ((&[u8; 32], &[u8; 32]), &&[u8])| {
             let nonce = Zeroizing::new(Scalar::from_bytes_mod_order(*nonce));
             self.answer(r, &nonce, public, message)

@@ -12,10 +12,12 @@ mod strict;
 use core::fmt;
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
+#[cfg(target_arch = "x86_64")]
+use curve25519_dalek::scalar::Scalar;
 
 use crate::aws_lc;
 #[cfg(target_arch = "x86_64")]
-use crate::curve25519::BaseMultiples;
+use crate::curve25519::VectorUnit;
 use crate::did::Did;
 use crate::error::{InputError, exactly};
 use crate::random::{RandomError, RandomSource};
@@ -93,8 +95,8 @@ impl SigningKey {
 
     fn sign_anything(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {
         #[cfg(target_arch = "x86_64")]
-        if let Some(multiples) = BaseMultiples::available() {
-            return self.expanded.sign(&multiples, &self.verifying.0, message);
+        if let Some(unit) = VectorUnit::available() {
+            return self.expanded.sign(&unit, &self.verifying.0, message);
         }
         aws_lc::ed25519_sign(self.private.expose(), message)
     }
@@ -147,7 +149,18 @@ impl VerifyingKey {
     /// The strict verdict on one signature.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> bool {
-        strict::is_signature_form(signature) && aws_lc::ed25519_verify(&self.0, message, signature)
+        strict::is_signature_form(signature) && self.equation_holds(message, signature)
+    }
+
+    fn equation_holds(&self, message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(unit) = VectorUnit::available() {
+            let (r, s) = signature.split_first_chunk().expect("32 of 64 bytes");
+            let s = s.try_into().expect("32 of 64 bytes");
+            let k = Scalar::from_bytes_mod_order_wide(&aws_lc::sha512(&[r, &self.0, message]));
+            return unit.verifies(&self.0, r, s, k.as_bytes());
+        }
+        aws_lc::ed25519_verify(&self.0, message, signature)
     }
 
     /// The strict verdict on a handshake signature.
@@ -200,8 +213,8 @@ fn handshake_input(context: &str, transcript: &[u8; 32]) -> Vec<u8> {
 pub fn sign_many(key: &SigningKey, messages: &[&[u8]]) -> Result<Vec<[u8; SIGNATURE_LEN]>, InputError> {
     messages.iter().try_for_each(|message| refuse_pad(message))?;
     #[cfg(target_arch = "x86_64")]
-    if let Some(multiples) = BaseMultiples::available() {
-        return Ok(key.expanded.sign_many(&multiples, &key.verifying.0, messages));
+    if let Some(unit) = VectorUnit::available() {
+        return Ok(key.expanded.sign_many(&unit, &key.verifying.0, messages));
     }
     Ok(messages.iter().map(|message| key.sign_anything(message)).collect())
 }

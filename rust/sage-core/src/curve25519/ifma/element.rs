@@ -69,6 +69,11 @@ impl Element {
         bytes
     }
 
+    /// Whether both, reduced, are the same. Variable time.
+    pub fn equals(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
+    }
+
     /// The same value with each limb's excess moved up: limbs below 2^51 + 2^18 from any.
     pub fn carried(self) -> Self {
         let l = self.0;

@@ -119,7 +119,18 @@ macro_rules! lanes {
             }
         }
 
+        #[allow(dead_code, reason = "not every width uses every operation")]
         impl $tight {
+            /// One element to a lane, from limbs below 2^52.
+            #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
+            #[inline]
+            pub fn from_lanes(lanes: [[u64; 5]; $lane_count]) -> Self {
+                Self(core::array::from_fn(|k| {
+                    // SAFETY: both are plain integers of the same total size.
+                    unsafe { core::mem::transmute(lanes.map(|limbs| limbs[k])) }
+                }))
+            }
+
             /// The limbs of the element in each lane.
             #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
             pub fn to_lanes(self) -> [[u64; 5]; $lane_count] {
@@ -233,6 +244,15 @@ impl Wide8 {
     #[inline]
     pub fn sub(&self, other: &Self) -> Self {
         Self(core::array::from_fn(|k| _mm512_sub_epi64(self.0[k], other.0[k])))
+    }
+}
+
+impl Wide4 {
+    /// Zero, as four times the bias in every lane.
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
+    #[inline]
+    pub fn four_biases() -> Self {
+        Self(BIAS.map(|limb| _mm256_set1_epi64x((4 * limb).cast_signed())))
     }
 }
 

@@ -101,7 +101,7 @@ fn two_sums(windows: &[Window], digits: &[u8; 32]) -> [[[u64; 5]; 4]; 2] {
 /// (h, e, g, f) of a sum and an entry.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
 #[inline]
-fn factors(sum: &Tight4, entry: &Tight4) -> Tight4 {
+pub fn factors(sum: &Tight4, entry: &Tight4) -> Tight4 {
     let products = sum.mul(entry, EVEN);
     products.sums_and_differences().carry()
 }
@@ -130,7 +130,7 @@ fn doubling_factors(sum: &Tight4) -> Tight4 {
 /// The new sum from (h, e, g, f).
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
 #[inline]
-fn sum(factors: &Tight4) -> Tight4 {
+pub fn sum(factors: &Tight4) -> Tight4 {
     const FIRST: __mmask8 = 0b0001;
     const SECOND: __mmask8 = 0b0010;
     // (h, e, g, e) times (g, f, f, h) is (Y, X, Z, T), the bias in Y.

@@ -2,25 +2,29 @@
 //!
 //! One token, [`Ifma`], stands for "this processor has the instructions". It is obtained only from
 //! [`Ifma::detect`], every public function asks for one, and so every public function is safe. All
-//! functions run in time that does not depend on scalars or coordinates: no branch, no memory
-//! address and no instruction with variable latency sees them.
+//! functions but [`verify_equation`], which knows no secrets, run in time that does not depend on scalars
+//! or coordinates: no branch, no memory address and no instruction with variable latency sees them.
 
 #![allow(unsafe_code, reason = "entered only behind `Ifma`; each block has its proof")]
 
 mod batch;
+mod decompress;
 mod element;
 mod field;
 mod fixed_base;
 mod inversion;
 mod ladder;
+mod naf;
 mod point;
 mod table;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use batch::mul_base_compressed_many;
 pub use fixed_base::{mul_base_compressed, x25519_base};
 pub use ladder::x25519;
+pub use verify::verify_equation;
 
 /// Proof that this processor, and its operating system, run AVX-512 F, VL, DQ and IFMA.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use super::element::Element;
 use super::inversion::inverse;
 
 /// 2 d.
-const TWICE_D: Element = Element([
+pub const TWICE_D: Element = Element([
     0x6_9b94_26b2_f159,
     0x3_5050_762a_dd7a,
     0x3_cf44_c003_8052,

@@ -4,6 +4,7 @@
 mod field;
 mod fixed_base;
 mod ladder;
+mod verify;
 
 fn detect() -> Option<super::Ifma> {
     let found = super::Ifma::detect();
