@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from sage_native._native import _kernels  # noqa: TID251 - no public name tells
 from tests.erasure import forms, holder
 from tests.erasure.rounds import aes_256_schedule, sha256_state
 from tests.erasure.search import found
@@ -16,12 +17,15 @@ from tests.erasure.search import found
 # What must be there before closing, to show that the search finds it.
 HELD = {
     "signing_key": {"seed[0:]", "seed[16:]"},
-    "aead_key": {"key[0:]", "key[16:]", "round keys[0:]", "round keys[192:]"},
+    "aead_key": {"key[0:]", "key[16:]"},
     "key_encryption_key": {"key[0:]", "key[16:]"},
     "prk": {"inner state[0:]", "inner state[16:]", "outer state[0:]", "outer state[16:]"},
     "extracted_prk": {"inner state[0:]", "outer state[16:]"},
     "static_secret": {"secret[0:]", "secret[16:]", "shared[0:]", "shared[16:]", "inner state[0:]"},
 }
+# The short-message kernel keeps the schedule; the library makes its own when it needs one.
+if any(kernel.startswith("aes-gcm") for kernel in _kernels()):
+    HELD["aead_key"] |= {"round keys[0:]", "round keys[192:]"}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
