@@ -54,6 +54,8 @@ vectors: $(STAMPS)/test ## Write tests/vectors anew from the reference
 	$(BIN)/python -m tests.reference.generate
 
 fuzz: $(STAMPS)/toolchain ## Fuzz both targets, a minute each (needs a nightly toolchain and cargo-fuzz)
+	mkdir -p rust/sage-core/fuzz/corpus/handshake_messages
+	cd rust/sage-core && $(PYTHON) fuzz/seeds.py fuzz/corpus/handshake_messages
 	cd rust/sage-core && cargo +nightly fuzz run handshake_messages -- -max_total_time=60
 	cd rust/sage-core && cargo +nightly fuzz run record_open -- -max_total_time=60
 
