@@ -18,7 +18,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-rust test-python lint bench bench-native vectors fuzz clean
+.PHONY: help demo test test-rust test-python lint bench bench-python bench-native vectors fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -46,6 +46,9 @@ lint: $(STAMPS)/lint $(TOOLS)/bin/cargo-deny ## Check style, types, layers, lice
 
 bench: $(STAMPS)/bench ## Measure side by side; writes benches/baselines and the figures in docs
 	$(BIN)/python -m benches.ratios
+
+bench-python: $(STAMPS)/bench ## Record absolute baselines of the Python API (pytest-benchmark)
+	$(BIN)/python -m pytest -q benches/python --benchmark-only
 
 bench-native: $(STAMPS)/toolchain ## Measure the Rust core alone (criterion)
 	cargo bench -p sage-benches --locked
