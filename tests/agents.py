@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sage_native import Session
-    from sage_native.keys import VerifyingKey
+    from sage_native.protocol import Resolve
 
 NOW_MS: Final = 1_800_000_000_000
 REFUSED: Final = "authentication_failed"
@@ -38,7 +38,7 @@ class Agents:
         signed: bool = False,
         require_challenge: bool = False,
         server_dids: Sequence[str] = (),
-        resolve: Callable[[str], Sequence[VerifyingKey]] = resolve_did_key,
+        resolve: Resolve = resolve_did_key,
     ) -> None:
         self.alice, self.bob = SigningKey.generate(), SigningKey.generate()
         self.admitted = ReplaySet()

@@ -74,7 +74,7 @@ def test_check_key(benchmark: BenchmarkFixture) -> None:
 
 
 def test_resolve_did_key(benchmark: BenchmarkFixture) -> None:
-    assert benchmark(resolve_did_key, KEY.did) == [KEY.verifying_key]
+    assert benchmark(resolve_did_key, KEY.did) == (KEY.verifying_key,)
 
 
 def test_exchange(benchmark: BenchmarkFixture) -> None:

@@ -62,8 +62,8 @@ RECORD_OVERHEAD = 64
 class Resolve(Protocol):
     """Finds the keys that a DID lists, as ``resolve_did_key`` does."""
 
-    def __call__(self, did: str, /) -> Sequence[VerifyingKey]:
-        """Return nothing for a DID that is unknown, revoked, or not admitted by policy."""
+    def __call__(self, did: str, /) -> Sequence[VerifyingKey] | None:
+        """Return None or nothing for a DID that is unknown, revoked, or not admitted by policy."""
 
 
 class Admit(Protocol):
@@ -84,8 +84,9 @@ class Responder(NativeResponder):
 
     Args:
         signing_key: The identity; keep it open while the responder is used.
-        resolve: Returns the keys that a client DID lists, and nothing for a DID that is unknown,
-            revoked or not admitted by policy. ``resolve_did_key`` admits everybody.
+        resolve: Returns the keys that a client DID lists, and None or an empty sequence for a DID
+            that is unknown, revoked or not admitted by policy. ``resolve_did_key`` admits
+            everybody.
         admit: Called with client DID, request nonce, remember-until in ms, and the keyword
             ``now_ms``; admits once or raises. Such as ``ReplaySet(...).admit``.
         dids: DIDs that list the key, beside its ``did:key``.
@@ -151,6 +152,7 @@ class Responder(NativeResponder):
         Source: docs/protocol.md, "Order of work on M1".
         """
         request = self.read(message, now_ms=now_ms)
-        request.authenticate(self._resolve(request.client_did))
+        # A resolver that finds nothing may say so with None; to the request that is an empty list.
+        request.authenticate(self._resolve(request.client_did) or ())
         self._admit(request.client_did, request.nonce, request.remember_until_ms, now_ms=now_ms)
         return request.accept(lifetime_s=lifetime_s, idle_timeout_s=idle_timeout_s, now_ms=now_ms)

@@ -13,6 +13,8 @@ from tests.erasure.holder import PEER_SHARE
 from tests.erasure.rounds import aes_256_schedule, sha256_state
 
 PART_LEN = 16
+GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
+LIMB = (1 << 52) - 1
 
 
 def parts(name: str, value: bytes) -> dict[str, bytes]:
@@ -28,10 +30,15 @@ def clamped(scalar: bytes) -> bytes:
 def signing_key(seed: bytes) -> dict[str, bytes]:
     """The seed, its hash, and the scalar and the prefix that the hash is cut into (RFC 8032)."""
     digest = hashlib.sha512(seed).digest()
+    scalar = clamped(digest[:32])
+    reduced = int.from_bytes(scalar, "little") % GROUP_ORDER
     return {
         **parts("seed", seed),
         **parts("hash", digest),
-        **parts("scalar", clamped(digest[:32])),
+        **parts("scalar", scalar),
+        **parts("scalar mod order", reduced.to_bytes(32, "little")),
+        # The first two of its five limbs: one half of it, in the form that is multiplied.
+        "scalar limbs": struct.pack("=2Q", reduced & LIMB, reduced >> 52 & LIMB),
     }
 
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sage_native import KeyEncryptionKey, Session
+from sage_native import KeyEncryptionKey, Session, resolve_did_key
 from sage_native.protocol import RecordHeader, WrappedSession
 from tests.agents import NOW_MS, REFUSED, Agents, code_of
 from tests.property.model import DELIVERED, REKEY_REQUIRED, Committed, End, Name, Slot
@@ -55,7 +55,7 @@ class Conversation(RuleBasedStateMachine):
         agents = Agents()
         attempt = agents.initiator.initiate(now_ms=NOW_MS)
         request = agents.responder.read(attempt.message, now_ms=NOW_MS)
-        request.authenticate()
+        request.authenticate(resolve_did_key(request.client_did))
         reply, server = request.accept(lifetime_s=DAY_S, idle_timeout_s=DAY_S, now_ms=NOW_MS)
         self.m3, client = attempt.finish(reply, now_ms=NOW_MS)
         self.sessions: dict[Name, Session] = {"client": client, "server": server}

@@ -115,7 +115,7 @@ def test_signatures_of_others() -> None:
     """signature by another registered DID; by another key of the same DID than the one named; \
 over the RFC 9421 base of the same fields; M2's signature as M1's"""
     second = SigningKey.generate()
-    agents = Agents(resolve=lambda _: [agents.alice.verifying_key, second.verifying_key])
+    agents: Agents = Agents(resolve=lambda _: [agents.alice.verifying_key, second.verifying_key])
     message = forge.m1(agents, client_did="did:example:two-keys")
     base = b'"@method": POST\n"nonce": :' + message.nonce.hex().encode() + b":"
     m2_signature = agents.meet().m2[-96:-32]

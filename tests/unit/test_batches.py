@@ -245,3 +245,15 @@ def test_an_ephemeral_secret_is_spent_exactly_once() -> None:
         for thread in threads:
             thread.join()
         assert sorted(outcomes) == [False, False, False, True]
+
+
+def test_rows_of_nothing_may_not_be_without_number() -> None:
+    """An array (2^60, 0) takes no memory; believing its count would."""
+    endless = np.empty((1 << 60, 0), np.uint8)
+    key = SigningKey.generate()
+    with pytest.raises(UsageError):
+        key.sign_many(endless)
+    with pytest.raises(UsageError):
+        verify_many(key.verifying_key, endless, endless)
+    with pytest.raises(UsageError):
+        verify_many(endless, endless, endless)

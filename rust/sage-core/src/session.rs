@@ -208,6 +208,9 @@ impl Session {
     /// [`SessionError::AuthenticationFailed`] if it is another or no longer expected.
     pub fn confirm(&mut self, confirmation: &[u8], now_ms: u64) -> Result<(), SessionError> {
         let live = self.live(now_ms)?;
+        if live.is_forked() {
+            return Err(SessionError::Forked);
+        }
         let expected = live.confirmation.as_ref().ok_or(SessionError::AuthenticationFailed)?;
         expected.check(confirmation, now_ms)?;
         self.state = State::Open;
@@ -322,16 +325,11 @@ impl Session {
         self.end(State::Closed);
     }
 
-    /// Drops what its deadline has passed: old record keys, a late confirmation, the session itself.
+    /// Drops what has passed its deadline: old record keys, a late confirmation, the session itself.
+    /// Every use does the same; this is for sessions that nobody uses.
     pub fn sweep(&mut self, now_ms: u64) {
-        if let Ok(live) = self.live(now_ms) {
-            if live.previous.as_ref().is_some_and(|previous| now_ms >= previous.until_ms) {
-                live.previous = None;
-            }
-            if live.confirmation.as_ref().is_some_and(|expected| expected.is_late(now_ms)) {
-                live.confirmation = None;
-            }
-        }
+        // Whether it has ended is told by its state.
+        let _still_alive = self.live(now_ms).is_ok();
     }
 
     /// The secrets, unless the session has ended or its time is up, which ends it.
@@ -347,7 +345,9 @@ impl Session {
             self.end(State::Expired);
             return Err(SessionError::Expired);
         }
-        Ok(self.live.as_mut().expect("checked above"))
+        let live = self.live.as_mut().expect("checked above");
+        live.drop_overdue(now_ms);
+        Ok(live)
     }
 
     /// As [`Session::live`], once confirmed.
@@ -378,7 +378,7 @@ impl Session {
             return Err(SessionError::Restored);
         }
         live.notice_fork();
-        let (epoch, sender) = live.sender_for(options.answers_epoch, now_ms, random)?;
+        let (epoch, sender) = live.sender_for(options.answers_epoch, random)?;
         let flags = if sender.is_past_soft_budget() { flags.with(Flags::REKEY_WANTED) } else { flags };
         let seq = sender.spend(plaintext.len() as u64)?;
         let header =
@@ -425,7 +425,7 @@ impl Session {
             live.rekey.first_record_verified();
             live.peer_wants_rekey |= header.flags.contains(Flags::REKEY_WANTED);
         } else {
-            let window = live.previous_keys(header.epoch, now_ms)?.open(header, record, aad, plaintext)?;
+            let window = live.previous_keys(header.epoch)?.open(header, record, aad, plaintext)?;
             // A request that comes first after the rekey was not executed, and its sender is told
             // so; an answer is still welcome.
             match role {
@@ -467,6 +467,15 @@ impl Live {
         self.restored = false;
     }
 
+    fn drop_overdue(&mut self, now_ms: u64) {
+        if self.previous.as_ref().is_some_and(|previous| now_ms >= previous.until_ms) {
+            self.previous = None;
+        }
+        if self.confirmation.as_ref().is_some_and(|expected| expected.is_late(now_ms)) {
+            self.confirmation = None;
+        }
+    }
+
     /// After a fork, and after every further one, this process is another sender, and its windows
     /// are only a copy.
     fn notice_fork(&mut self) {
@@ -488,22 +497,18 @@ impl Live {
     fn sender_for(
         &mut self,
         answers_epoch: Option<u32>,
-        now_ms: u64,
         random: &mut dyn RandomSource,
     ) -> Result<(u32, &mut Sender), SessionError> {
         match answers_epoch {
             Some(epoch) if epoch != self.epoch.number => {
-                let sender = self.previous_keys(epoch, now_ms).ok().and_then(|keys| keys.sender.as_mut());
+                let sender = self.previous_keys(epoch).ok().and_then(|keys| keys.sender.as_mut());
                 sender.map(|sender| (epoch, sender)).ok_or(SessionError::RekeyRequired)
             }
             _ => Ok((self.epoch.number, self.epoch.sender(random)?)),
         }
     }
 
-    fn previous_keys(&mut self, epoch: u32, now_ms: u64) -> Result<&mut RecordKeys, SessionError> {
-        if self.previous.as_ref().is_some_and(|previous| now_ms >= previous.until_ms) {
-            self.previous = None;
-        }
+    fn previous_keys(&mut self, epoch: u32) -> Result<&mut RecordKeys, SessionError> {
         match &mut self.previous {
             Some(previous) if previous.number == epoch => Ok(&mut previous.keys),
             _ => Err(SessionError::AuthenticationFailed),

@@ -323,3 +323,18 @@ fn challenges_bind_both_names_and_expire() {
         Err(HandshakeError::ChallengeRequired { .. })
     ));
 }
+
+#[test]
+fn record_keys_of_the_epoch_before_go_after_a_minute_of_any_use() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    server.confirm(&m3[16..], NOW).expect("confirm");
+    let random = &mut SystemRandom;
+    let r1 = client.rekey_request(NOW, random).expect("R1");
+    let r2 = server.answer_rekey(&r1, NOW, random).expect("R2");
+    client.accept_rekey(&r2, NOW).expect("accept");
+    seal_answering(&mut server, b"in time", Some(0)).expect("the old key is still there");
+    let mut out = [MaybeUninit::uninit(); RECORD_OVERHEAD];
+    server.seal(b"", SealOptions::default(), NOW + 60_000, random, &mut out).expect("seal");
+    // Even a clock that steps back does not bring it back.
+    assert_eq!(seal_answering(&mut server, b"late", Some(0)), Err(SessionError::RekeyRequired));
+}

@@ -18,6 +18,9 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::errors;
 
+/// Empty rows take no memory, so their number says nothing about what the caller has.
+const MAX_EMPTY_ROWS: usize = 1 << 20;
+
 /// One bytes-like argument.
 pub enum Input<'a> {
     Bytes(&'a [u8]),
@@ -212,6 +215,13 @@ impl<'py> FromPyObject<'_, 'py> for Batch<'py> {
                 ),
             ));
         };
+        if row_len == 0 && count > MAX_EMPTY_ROWS {
+            let py = object.py();
+            return Err(errors::usage(
+                py,
+                &format!("a batch of empty rows may have {MAX_EMPTY_ROWS} of them"),
+            ));
+        }
         Ok(Self::Rows { buffer, count, row_len })
     }
 }

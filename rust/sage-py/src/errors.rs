@@ -35,6 +35,7 @@ exceptions! {
     state => "SessionStateError",
     rekey_required => "RekeyRequiredError",
     key_unavailable => "KeyUnavailableError",
+    capacity => "CapacityError",
 }
 
 pub fn input(py: Python<'_>, error: &InputError) -> PyErr {

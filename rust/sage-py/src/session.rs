@@ -1,15 +1,16 @@
 //! Sessions: sealing, opening, rekey and rest.
 
 use core::mem::MaybeUninit;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use sage_core::error::SessionError;
+use sage_core::fork;
 use sage_core::hkdf::MAX_OKM_LEN;
 use sage_core::json::session_id_text;
 use sage_core::random::SystemRandom;
-use sage_core::record::{Header, RECORD_OVERHEAD, SessionId};
+use sage_core::record::{Header, MAX_PLAINTEXT_LEN, RECORD_OVERHEAD, SessionId};
 use sage_core::rekey;
 use sage_core::session::{self, Role, SealOptions, State, Terms};
 
@@ -38,6 +39,8 @@ use crate::stored::WrappedSession;
 pub struct Session {
     // Beside the lock: the terms never change and must be readable without waiting.
     terms: Terms,
+    /// The process that made this object, as `fork` numbers them.
+    generation: u64,
     inner: Mutex<session::Session>,
 }
 
@@ -45,7 +48,8 @@ refuse_copies!(Session);
 
 impl Session {
     pub fn new(session: session::Session) -> Self {
-        Self { terms: session.terms().clone(), inner: Mutex::new(session) }
+        let (terms, generation) = (session.terms().clone(), fork::generation());
+        Self { terms, generation, inner: Mutex::new(session) }
     }
 
     pub fn id(&self) -> SessionId {
@@ -53,8 +57,8 @@ impl Session {
     }
 
     /// Drops what has passed its deadline; false once the session itself has ended.
-    pub fn is_live_at(&self, now_ms: u64) -> bool {
-        self.with(|session| {
+    pub fn is_live_at(&self, py: Python<'_>, now_ms: u64) -> PyResult<bool> {
+        self.with(py, |session| {
             session.sweep(now_ms);
             matches!(session.state(), State::HalfOpen | State::Open)
         })
@@ -72,14 +76,27 @@ impl Session {
         })
     }
 
-    fn with<R>(&self, with: impl FnOnce(&mut session::Session) -> R) -> R {
-        // A panic in the middle of a step may have left half of it behind: such a session is over.
-        let mut session = self.inner.lock().unwrap_or_else(|poisoned| {
-            let mut session = poisoned.into_inner();
-            session.close();
-            session
-        });
-        with(&mut session)
+    /// Calls `with` on the session. While a batch is at work on it, waits without the interpreter.
+    fn with<R>(&self, py: Python<'_>, with: impl FnOnce(&mut session::Session) -> R) -> PyResult<R> {
+        loop {
+            match self.inner.try_lock() {
+                Ok(mut session) => return Ok(with(&mut session)),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(with(&mut ended(poisoned))),
+                Err(TryLockError::WouldBlock) if self.generation != fork::generation() => {
+                    // The thread that holds the lock was not copied; nobody will ever unlock it.
+                    return Err(errors::state(
+                        py,
+                        "the session was in use by a thread that fork left behind",
+                    ));
+                }
+                Err(TryLockError::WouldBlock) => py.detach(|| drop(self.inner.lock())),
+            }
+        }
+    }
+
+    /// As [`Session::with`], for work that may have let go of the interpreter.
+    fn with_detached<R>(&self, with: impl FnOnce(&mut session::Session) -> R) -> R {
+        with(&mut self.inner.lock().unwrap_or_else(ended))
     }
 
     fn run<R>(
@@ -87,7 +104,7 @@ impl Session {
         py: Python<'_>,
         with: impl FnOnce(&mut session::Session) -> Result<R, SessionError>,
     ) -> PyResult<R> {
-        self.with(with).map_err(|error| errors::session(py, error))
+        self.with(py, with)?.map_err(|error| errors::session(py, error))
     }
 }
 
@@ -112,13 +129,13 @@ impl Session {
     ///
     /// A deadline shows only once something was tried after it; ``sweep`` is enough.
     #[getter]
-    fn state(&self) -> &'static str {
-        match self.with(|session| session.state()) {
+    fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(match self.with(py, |session| session.state())? {
             State::HalfOpen => "half_open",
             State::Open => "open",
             State::Closed => "closed",
             State::Expired => "expired",
-        }
+        })
     }
 
     /// The negotiated suite.
@@ -178,14 +195,14 @@ impl Session {
 
     /// The current epoch, from 0; None once the session has ended.
     #[getter]
-    fn epoch(&self) -> Option<u32> {
-        self.with(|session| session.epoch())
+    fn epoch(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        self.with(py, |session| session.epoch())
     }
 
     /// True once either side has passed its soft budget, and after a restore: the client should rekey.
     #[getter]
-    fn rekey_wanted(&self) -> bool {
-        self.with(|session| session.rekey_wanted())
+    fn rekey_wanted(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |session| session.rekey_wanted())
     }
 
     /// Responder: take the client's M3 and open the session.
@@ -292,6 +309,7 @@ impl Session {
         aad: Option<Input<'_>>,
         now_ms: Option<u64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        check_len(py, record.as_slice())?;
         let (record, aad) = (record.stable(), or_empty(aad.as_ref()));
         self.open_record(py, &record, aad, clock::or_now(now_ms))
     }
@@ -318,13 +336,14 @@ impl Session {
         aad: Option<Input<'_>>,
         now_ms: Option<u64>,
     ) -> PyResult<Bound<'py, PyList>> {
+        self.with(py, |_| ())?;
         let plaintexts = plaintexts.slices();
         let options = SealOptions { aad: or_empty(aad.as_ref()), ..SealOptions::default() };
         let now_ms = clock::or_now(now_ms);
         let lens = plaintexts.iter().map(|plaintext| plaintext.len() + RECORD_OVERHEAD);
         let records = output::many(py, lens, |outs| {
             detach::run(py, batch_ns(&plaintexts), || {
-                self.with(|session| {
+                self.with_detached(|session| {
                     for (plaintext, out) in plaintexts.iter().zip(outs) {
                         session.seal(plaintext, options, now_ms, &mut SystemRandom, out)?;
                     }
@@ -356,14 +375,17 @@ impl Session {
         aad: Option<Input<'_>>,
         now_ms: Option<u64>,
     ) -> PyResult<Bound<'py, PyList>> {
+        self.with(py, |_| ())?;
         let records = records.into_stable();
         let (records, aad) = (records.slices(), or_empty(aad.as_ref()));
         let now_ms = clock::or_now(now_ms);
         let mut verdicts: Vec<Result<Header, SessionError>> = Vec::with_capacity(records.len());
-        let lens = records.iter().map(|record| record.len().saturating_sub(RECORD_OVERHEAD));
+        let plaintext_len =
+            |record: &&[u8]| record.len().saturating_sub(RECORD_OVERHEAD).min(MAX_PLAINTEXT_LEN);
+        let lens = records.iter().map(plaintext_len);
         let opened = output::many(py, lens, |outs: &mut [&mut [MaybeUninit<u8>]]| {
             detach::run(py, batch_ns(&records), || {
-                self.with(|session| {
+                self.with_detached(|session| {
                     for (record, out) in records.iter().zip(outs) {
                         verdicts.push(session.open(record, aad, now_ms, out));
                     }
@@ -637,8 +659,8 @@ impl Session {
     /// Args:
     ///     now_ms: The time; the clock is asked if it is left out.
     #[pyo3(signature = (*, now_ms=None))]
-    fn sweep(&self, now_ms: Option<u64>) {
-        self.with(|session| session.sweep(clock::or_now(now_ms)));
+    fn sweep(&self, py: Python<'_>, now_ms: Option<u64>) -> PyResult<()> {
+        self.with(py, |session| session.sweep(clock::or_now(now_ms)))
     }
 
     /// Set how many sending processes of the peer windows are kept for; 64 unless told otherwise.
@@ -647,44 +669,62 @@ impl Session {
     ///
     /// Args:
     ///     maximum: At least 1; less counts as 1.
-    fn limit_incarnations(&self, maximum: usize) {
-        self.with(|session| session.limit_incarnations(maximum));
+    fn limit_incarnations(&self, py: Python<'_>, maximum: usize) -> PyResult<()> {
+        self.with(py, |session| session.limit_incarnations(maximum))
     }
 
     /// Erase every secret of the session now, without telling the peer. Idempotent.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         residue::wipe_registers();
-        self.with(session::Session::close);
+        let closed = self.with(py, session::Session::close);
         residue::wipe_stack();
+        closed
     }
 
     /// True once the session was closed or has expired.
     #[getter]
-    fn closed(&self) -> bool {
-        matches!(self.with(|session| session.state()), State::Closed | State::Expired)
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        let state = self.with(py, |session| session.state())?;
+        Ok(matches!(state, State::Closed | State::Expired))
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 
-    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) {
-        self.close();
+    fn __exit__(
+        &self,
+        kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(kind.py())
     }
 
-    fn __repr__(&self) -> String {
-        format!(
-            "Session(session_id='{}', role='{}', state='{}')",
-            self.session_id(),
-            self.role(),
-            self.state()
-        )
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (id, role, state) = (self.session_id(), self.role(), self.state(py)?);
+        Ok(format!("Session(session_id='{id}', role='{role}', state='{state}')"))
     }
+}
+
+/// A panic in the middle of a step may have left half of it behind: such a session is over.
+fn ended(poisoned: PoisonError<MutexGuard<'_, session::Session>>) -> MutexGuard<'_, session::Session> {
+    let mut session = poisoned.into_inner();
+    session.close();
+    session
 }
 
 /// Roughly what a batch of records costs.
 fn batch_ns(items: &[&[u8]]) -> usize {
     items.iter().map(|item| aead_ns(item.len())).sum()
+}
+
+/// Refuses a record that is too long before it is copied or anything is allocated for it.
+pub fn check_len(py: Python<'_>, record: &[u8]) -> PyResult<()> {
+    match record.len().checked_sub(RECORD_OVERHEAD) {
+        Some(len) if len > MAX_PLAINTEXT_LEN => Err(errors::session(py, SessionError::TooLarge(len))),
+        _ => Ok(()),
+    }
 }
 
 /// The epoch that an answer belongs to: that of the request record it answers.

@@ -1,7 +1,7 @@
 //! Ed25519 keys and batches of signatures.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
 use sage_core::did::Did;
 use sage_core::ed25519;
 use sage_core::random::SystemRandom;
@@ -10,6 +10,7 @@ use crate::buffers::{Batch, Input, same_count};
 use crate::closable::Closable;
 use crate::detach;
 use crate::errors;
+use crate::residue;
 use crate::secrecy::guard_secret;
 
 /// An Ed25519 signing key, expanded once: who an agent is.
@@ -122,10 +123,14 @@ impl SigningKey {
         let messages = messages.into_stable();
         let messages = messages.slices();
         let expected_ns = messages.iter().map(|message| detach::signature_ns(message.len())).sum();
-        let signatures =
-            detach::run(py, expected_ns, || self.inner.try_with(|key| ed25519::sign_many(key, &messages)))
-                .ok_or_else(|| self.inner.closed(py))?
-                .map_err(|error| errors::input(py, &error))?;
+        let signatures = detach::run(py, expected_ns, || {
+            let signatures = self.inner.try_with(|key| ed25519::sign_many(key, &messages));
+            // Batches reach deeper than any later call, so they clean up behind themselves.
+            residue::wipe_stack();
+            signatures
+        })
+        .ok_or_else(|| self.inner.closed(py))?
+        .map_err(|error| errors::input(py, &error))?;
         Ok(PyBytes::new(py, signatures.as_flattened()))
     }
 
@@ -296,7 +301,8 @@ impl<'py> FromPyObject<'_, 'py> for Keys<'py> {
         if let Ok(key) = object.cast::<VerifyingKey>() {
             return Ok(Self::One(key.to_owned()));
         }
-        if let Ok(keys) = object.extract::<Vec<Bound<'py, VerifyingKey>>>() {
+        let is_items = object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>();
+        if is_items && let Ok(keys) = object.extract::<Vec<Bound<'py, VerifyingKey>>>() {
             return Ok(Self::Objects(keys));
         }
         object.extract().map(Self::Many)

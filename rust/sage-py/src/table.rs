@@ -13,16 +13,19 @@ use crate::buffers::{Input, or_empty};
 use crate::clock;
 use crate::errors;
 use crate::secrecy::refuse_copies;
-use crate::session::Session;
+use crate::session::{Session, check_len};
 
 /// The sessions that one process serves, by id.
 ///
 /// A record names its session in its header, so a table can do the look-up and the opening in one
 /// call. It also says which ids are taken (``session_id in table``), as ``Attempt.finish`` asks.
 /// Servers choose ids and two may choose the same: keep one table for each role and peer group.
+///
+/// Args:
+///     capacity: The most sessions served at once. Ended ones count until ``sweep``.
 #[pyclass(frozen, module = "sage_native._native")]
-#[derive(Default)]
 pub struct SessionTable {
+    capacity: usize,
     sessions: RwLock<HashMap<SessionId, Py<Session>>>,
 }
 
@@ -42,8 +45,9 @@ impl SessionTable {
 #[pymethods]
 impl SessionTable {
     #[new]
-    fn new() -> Self {
-        Self::default()
+    #[pyo3(signature = (capacity=1_000_000))]
+    fn new(capacity: usize) -> Self {
+        Self { capacity, sessions: RwLock::default() }
     }
 
     /// Serve a session from now on.
@@ -53,9 +57,14 @@ impl SessionTable {
     ///
     /// Raises:
     ///     UsageError: A session of that id is in the table.
+    ///     CapacityError: The table is full. Nothing was evicted and the session is not served.
     fn add(&self, py: Python<'_>, session: Py<Session>) -> PyResult<()> {
         let id = session.get().id();
         let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= self.capacity {
+            let message = format!("all {} places for sessions are taken", self.capacity);
+            return Err(errors::capacity(py, &message));
+        }
         match sessions.entry(id) {
             Entry::Occupied(_) => Err(errors::usage(py, "a session of this id is in the table")),
             Entry::Vacant(place) => {
@@ -115,6 +124,7 @@ impl SessionTable {
         aad: Option<Input<'_>>,
         now_ms: Option<u64>,
     ) -> PyResult<(Py<Session>, Bound<'py, PyBytes>)> {
+        check_len(py, record.as_slice())?;
         let (record, aad) = (record.stable(), or_empty(aad.as_ref()));
         let header = Header::of_record(&record).map_err(|error| errors::session(py, error))?;
         let session = self
@@ -134,12 +144,21 @@ impl SessionTable {
     ///
     /// Cost: about 50 ns a session; call it every few seconds.
     #[pyo3(signature = (*, now_ms=None))]
-    fn sweep(&self, now_ms: Option<u64>) -> usize {
+    fn sweep(&self, py: Python<'_>, now_ms: Option<u64>) -> PyResult<usize> {
         let now_ms = clock::or_now(now_ms);
-        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
-        let before = sessions.len();
-        sessions.retain(|_, session| session.get().is_live_at(now_ms));
-        before - sessions.len()
+        // Looked at outside the lock, since a session in a batch is waited for.
+        let served: Vec<_> = {
+            let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+            sessions.values().map(|session| session.clone_ref(py)).collect()
+        };
+        let mut dropped = 0;
+        for session in served {
+            if !session.get().is_live_at(py, now_ms)? {
+                let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+                dropped += usize::from(sessions.remove(&session.get().id()).is_some());
+            }
+        }
+        Ok(dropped)
     }
 
     fn __contains__(&self, py: Python<'_>, session_id: &str) -> bool {
