@@ -77,7 +77,7 @@ $(STAMPS)/maturin: $(STAMPS)/toolchain
 # The native module in release mode and the package in editable form.
 $(STAMPS)/native: $(STAMPS)/maturin $(RUST_SOURCES) pyproject.toml
 	@echo "Building sage_native in release mode; the first time takes a few minutes"
-	@$(BIN)/maturin develop --release --locked --quiet
+	@$(BIN)/maturin develop --release --locked --quiet >/dev/null
 	@touch $@
 
 $(STAMPS)/cli $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/bench: $(STAMPS)/%: $(STAMPS)/native

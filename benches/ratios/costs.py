@@ -73,7 +73,7 @@ def _opening() -> list[Step]:
             "a Python function that hands the time in",
             Side(call, partial(records.sealed_by, timed.client, now_ms)),
         ),
-        Step(group, "finding the session in a dict", records.our_open()),
+        Step(group, "finding the session in the table", records.our_open()),
     ]
 
 
