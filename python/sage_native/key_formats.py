@@ -145,7 +145,8 @@ def public_from_openssh(data: bytes) -> bytes:
 
 def private_from_openssh(data: bytes, password: bytes | None) -> bytes:
     """Return the raw Ed25519 key of an ``OPENSSH PRIVATE KEY``."""
-    loaded = _load("OpenSSH private key", load_ssh_private_key, data, password)
+    what = "OpenSSH private key" if password is None else "OpenSSH private key under this password"
+    loaded = _load(what, load_ssh_private_key, data, password)
     return ED25519._private(loaded)  # noqa: SLF001
 
 
@@ -178,6 +179,8 @@ def _load(what: str, load: Callable[..., object], *arguments: object) -> object:
 def _encryption(password: bytes | None) -> KeySerializationEncryption:
     if password is None:
         return NoEncryption()
+    if not isinstance(password, bytes):
+        raise UsageError(f"password must be bytes, not {type(password).__name__}")
     if not password:
         raise UsageError("password must not be empty: pass None to write the key in clear")
     return BestAvailableEncryption(password)

@@ -134,7 +134,8 @@ class Responder(NativeResponder):
 
         Args:
             message: M1 in its binary carrier, at most 16 KiB.
-            lifetime_s: How long the session may live.
+            lifetime_s: How long the session may live; clients refuse more than 86,400 unless
+                their ``Initiator`` allows it.
             idle_timeout_s: How long it may stay silent.
             now_ms: The time; the clock is asked if it is left out.
 

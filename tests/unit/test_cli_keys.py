@@ -10,6 +10,7 @@ import pty
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,6 @@ from sage_native.cli import app, files, key_files
 from tests.command_line import openable, refused, run, run_without_root
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sage_native.cli.key_files import KeyForm
 
 __all__ = ["openable"]
@@ -121,10 +120,18 @@ def test_force_replaces_whole_files(key: Path) -> None:
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     target = tmp_path / "directory"
     target.mkdir()
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="not a regular file"):
         files.write_private(target, b"x", force=True)
     assert list(tmp_path.iterdir()) == [target]
     refused(run("keygen", "--out", tmp_path / "no" / "k"), "cannot be written", "No such file")
+    with pytest.raises(UsageError, match="cannot be written"):
+        files.write_public(tmp_path / "missing" / "file", b"x", force=True)
+
+
+def test_devices_are_not_replaced() -> None:
+    with pytest.raises(UsageError, match="not a regular file"):
+        files.write_private(Path(os.devnull), b"x", force=True)
+    assert Path(os.devnull).is_char_device()
 
 
 def test_keygen_to_standard_output(tmp_path: Path) -> None:

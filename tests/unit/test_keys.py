@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from sage_native import (
+    AeadKey,
     AuthenticationError,
     SessionStateError,
     SigningKey,
+    StaticSecret,
     UsageError,
     VerifyingKey,
     resolve_did_key,
@@ -209,3 +211,12 @@ def test_leaving_the_block_closes() -> None:
     with pytest.raises(ZeroDivisionError), SigningKey(SEED) as key:
         _ = 1 // 0
     assert key.closed
+
+
+@pytest.mark.parametrize("kind", [SigningKey, StaticSecret, AeadKey])
+def test_a_missing_secret_is_not_a_fresh_one(
+    kind: type[SigningKey] | type[StaticSecret] | type[AeadKey],
+) -> None:
+    for make in (kind, kind.from_bytes):
+        with pytest.raises(TypeError, match="NoneType"):
+            make(None)  # type: ignore[arg-type]

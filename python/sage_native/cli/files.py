@@ -121,6 +121,10 @@ def write_public(path: Path, data: bytes, *, force: bool) -> None:
 
 
 def _write(path: Path, data: bytes, *, mode: int, force: bool) -> None:
+    if not path.name:
+        raise UsageError(f"'{path}' is a directory; name a file in it")
+    if force and path.exists() and not path.is_file():
+        raise UsageError(f"'{path}' is not a regular file and was not touched; name one")
     target = path.with_name(f".{path.name}.{secrets.token_hex(8)}") if force else path
     try:
         _create(target, data, mode)

@@ -9,7 +9,7 @@ use sage_core::kek;
 use sage_core::random::{RandomSource, SystemRandom};
 use sage_core::secret::Secret;
 
-use crate::buffers::{Batch, Input, Output, or_empty, same_count};
+use crate::buffers::{Batch, Input, Output, Raw, or_empty, same_count};
 use crate::closable::Closable;
 use crate::detach::{self, aead_ns};
 use crate::errors;
@@ -39,11 +39,11 @@ guard_secret!(AeadKey);
 #[pymethods]
 impl AeadKey {
     #[new]
-    #[pyo3(signature = (key=None, /))]
-    fn new(py: Python<'_>, key: Option<Input<'_>>) -> PyResult<Self> {
+    #[pyo3(signature = (key=Raw::LeftOut, /))]
+    fn new(py: Python<'_>, key: Raw<'_>) -> PyResult<Self> {
         let key = match key {
-            Some(key) => aead::AeadKey::new(key.exactly::<KEY_LEN>(py, "AES-256-GCM key")?),
-            None => {
+            Raw::Given(key) => aead::AeadKey::new(key.exactly::<KEY_LEN>(py, "AES-256-GCM key")?),
+            Raw::LeftOut => {
                 let mut drawn = Ok(());
                 let key = Secret::<KEY_LEN>::new_with(|key| drawn = SystemRandom.fill(key));
                 drawn.map_err(errors::random)?;

@@ -5,7 +5,7 @@ use pyo3::types::{PyBytes, PyType};
 use sage_core::random::SystemRandom;
 use sage_core::x25519;
 
-use crate::buffers::Input;
+use crate::buffers::{Input, Raw};
 use crate::closable::Closable;
 use crate::errors;
 use crate::kdf::Prk;
@@ -85,11 +85,11 @@ guard_secret!(StaticSecret);
 #[pymethods]
 impl StaticSecret {
     #[new]
-    #[pyo3(signature = (secret=None, /))]
-    fn new(py: Python<'_>, secret: Option<Input<'_>>) -> PyResult<Self> {
+    #[pyo3(signature = (secret=Raw::LeftOut, /))]
+    fn new(py: Python<'_>, secret: Raw<'_>) -> PyResult<Self> {
         let secret = match secret {
-            Some(secret) => x25519::StaticSecret::from_bytes(secret.exactly(py, "X25519 secret")?),
-            None => x25519::StaticSecret::generate(&mut SystemRandom).map_err(errors::random)?,
+            Raw::Given(secret) => x25519::StaticSecret::from_bytes(secret.exactly(py, "X25519 secret")?),
+            Raw::LeftOut => x25519::StaticSecret::generate(&mut SystemRandom).map_err(errors::random)?,
         };
         let public = secret.public_key();
         Ok(Self { inner: Closable::new("StaticSecret", secret), public })

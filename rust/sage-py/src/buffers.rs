@@ -52,6 +52,21 @@ impl Input<'_> {
     }
 }
 
+/// The raw secret of a new key: given, or to be drawn because it was left out. None is neither: a
+/// secret that is missing must not become a fresh one.
+pub enum Raw<'a> {
+    Given(Input<'a>),
+    LeftOut,
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Raw<'a> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Input::extract(object).map(Self::Given)
+    }
+}
+
 /// The bytes of an optional argument, empty if it was left out.
 pub fn or_empty<'a>(input: Option<&'a Input<'_>>) -> &'a [u8] {
     input.map(Input::as_slice).unwrap_or_default()

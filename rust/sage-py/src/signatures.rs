@@ -6,7 +6,7 @@ use sage_core::did::Did;
 use sage_core::ed25519;
 use sage_core::random::SystemRandom;
 
-use crate::buffers::{Batch, Input, same_count};
+use crate::buffers::{Batch, Input, Raw, same_count};
 use crate::closable::Closable;
 use crate::detach;
 use crate::errors;
@@ -35,11 +35,11 @@ guard_secret!(SigningKey);
 #[pymethods]
 impl SigningKey {
     #[new]
-    #[pyo3(signature = (seed=None, /))]
-    fn new(py: Python<'_>, seed: Option<Input<'_>>) -> PyResult<Self> {
+    #[pyo3(signature = (seed=Raw::LeftOut, /))]
+    fn new(py: Python<'_>, seed: Raw<'_>) -> PyResult<Self> {
         let key = match seed {
-            Some(seed) => ed25519::SigningKey::from_seed(seed.exactly(py, "Ed25519 seed")?),
-            None => ed25519::SigningKey::generate(&mut SystemRandom).map_err(errors::random)?,
+            Raw::Given(seed) => ed25519::SigningKey::from_seed(seed.exactly(py, "Ed25519 seed")?),
+            Raw::LeftOut => ed25519::SigningKey::generate(&mut SystemRandom).map_err(errors::random)?,
         };
         let verifying = key.verifying_key().clone();
         Ok(Self { inner: Closable::new("SigningKey", key), verifying })
