@@ -8,6 +8,8 @@ use core::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+use crate::random::{RandomError, RandomSource};
+
 /// `N` secret bytes, erased on drop, compared in constant time, never printed.
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
@@ -17,6 +19,16 @@ impl<const N: usize> Secret<N> {
         let mut secret = Self(Box::new([0; N]));
         fill(&mut secret.0);
         secret
+    }
+
+    /// Draws the bytes, in their place.
+    ///
+    /// # Errors
+    /// [`RandomError`] if the source fails.
+    pub fn draw(random: &mut dyn RandomSource) -> Result<Self, RandomError> {
+        let mut drawn = Ok(());
+        let secret = Self::new_with(|secret| drawn = random.fill(secret));
+        drawn.map(|()| secret)
     }
 
     /// Copies the bytes in; the caller still owns, and erases, the original.

@@ -47,9 +47,7 @@ impl StaticSecret {
     /// # Errors
     /// [`RandomError`] if the source fails.
     pub fn generate(random: &mut dyn RandomSource) -> Result<Self, RandomError> {
-        let mut drawn = Ok(());
-        let secret = Secret::new_with(|secret| drawn = random.fill(secret));
-        drawn.map(|()| Self::from_secret(secret))
+        Secret::draw(random).map(Self::from_secret)
     }
 
     fn from_secret(secret: Secret<KEY_LEN>) -> Self {

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyType};
 use sage_core::aead::{self, KEY_LEN, NONCE_LEN, TAG_LEN};
 use sage_core::kek;
-use sage_core::random::{RandomSource, SystemRandom};
+use sage_core::random::SystemRandom;
 use sage_core::secret::Secret;
 
 use crate::buffers::{Batch, Input, Output, Raw, or_empty, same_count};
@@ -44,9 +44,7 @@ impl AeadKey {
         let key = match key {
             Raw::Given(key) => aead::AeadKey::new(key.exactly::<KEY_LEN>(py, "AES-256-GCM key")?),
             Raw::LeftOut => {
-                let mut drawn = Ok(());
-                let key = Secret::<KEY_LEN>::new_with(|key| drawn = SystemRandom.fill(key));
-                drawn.map_err(errors::random)?;
+                let key = Secret::draw(&mut SystemRandom).map_err(errors::random)?;
                 aead::AeadKey::new(key.expose())
             }
         };

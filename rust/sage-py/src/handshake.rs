@@ -8,7 +8,7 @@ use sage_core::did::Did;
 use sage_core::ed25519;
 use sage_core::handshake::{self, ChallengeKey};
 use sage_core::json::session_id_text;
-use sage_core::random::{RandomSource, SystemRandom};
+use sage_core::random::SystemRandom;
 use sage_core::secret::Secret;
 
 use crate::buffers::{Input, or_empty};
@@ -256,9 +256,7 @@ impl Responder {
         let challenge_key = match challenge_key {
             Some(key) => ChallengeKey::new(key.exactly(py, "challenge key")?),
             None => {
-                let mut drawn = Ok(());
-                let key = Secret::new_with(|key| drawn = SystemRandom.fill(key));
-                drawn.map_err(errors::random)?;
+                let key = Secret::draw(&mut SystemRandom).map_err(errors::random)?;
                 ChallengeKey::new(key.expose())
             }
         };

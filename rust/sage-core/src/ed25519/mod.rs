@@ -61,9 +61,7 @@ impl SigningKey {
     /// # Errors
     /// [`RandomError`] if the source fails.
     pub fn generate(random: &mut dyn RandomSource) -> Result<Self, RandomError> {
-        let mut drawn = Ok(());
-        let seed = Secret::<SEED_LEN>::new_with(|seed| drawn = random.fill(seed));
-        drawn.map(|()| Self::from_seed(seed.expose()))
+        Secret::draw(random).map(|seed| Self::from_seed(seed.expose()))
     }
 
     /// The seed, for export.
