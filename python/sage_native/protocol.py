@@ -148,7 +148,7 @@ class Responder(NativeResponder):
             ReplayDetectedError: This M1 was answered before.
             CapacityError: The replay memory is full.
 
-        Cost: 65 to 90 µs, by processor, nearly all of it one verification, one agreement
+        Cost: 45 to 90 µs, by processor, nearly all of it one verification, one agreement
         and one signature.
         Source: docs/protocol.md, "Order of work on M1".
         """

@@ -181,7 +181,7 @@ impl Attempt {
     ///         confirmation, a known id, or more than 10 s gone by.
     ///     SessionStateError: The attempt is spent or closed, or the signing key is.
     ///
-    /// Cost: 50 to 75 µs, by processor: one verification and one agreement. Holds the interpreter lock.
+    /// Cost: 30 to 75 µs, by processor: one verification and one agreement. Holds the interpreter lock.
     /// Source: docs/protocol.md, "Order of work on M2".
     #[pyo3(signature = (message, *, known=None, now_ms=None))]
     fn finish<'py>(

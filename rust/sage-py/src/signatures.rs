@@ -219,7 +219,7 @@ impl VerifyingKey {
     /// Raises:
     ///     AuthenticationError: The signature does not verify. Says nothing more.
     ///
-    /// Cost: about 40 µs, and 2 ns a byte; variable time, on public data only. Holds the interpreter
+    /// Cost: 15 to 40 µs, by processor, and 2 ns a byte; variable time, on public data only. Holds the interpreter
     /// lock, except for messages of about 450 KiB or more.
     /// Source: RFC 8032 §5.1.7; docs/protocol.md, "Notation".
     fn verify(&self, py: Python<'_>, signature: Input<'_>, message: Input<'_>) -> PyResult<()> {
