@@ -5,7 +5,8 @@
 //! bytes out. `docs/protocol.md` is the normative text; section names in comments are its own.
 //!
 //! Reading order: [`did`] and [`ed25519`] (who), [`handshake`] (agreeing on keys), [`session`]
-//! with [`record`] and [`window`] (exchanging data), [`rekey`] and [`wrap`] (living long).
+//! with [`record`] and [`window`] (exchanging data), [`rekey`] and [`wrap`] (living long),
+//! [`replay`] (remembering what was admitted).
 
 pub mod aead;
 mod aws_lc;
@@ -24,6 +25,7 @@ pub mod processor;
 pub mod random;
 pub mod record;
 pub mod rekey;
+pub mod replay;
 pub mod secret;
 pub mod session;
 pub mod window;

@@ -10,6 +10,9 @@ use pyo3::prelude::*;
 
 const DETACH_MIN_NS: usize = 500_000;
 
+/// Roughly what admitting one nonce of a batch costs.
+pub const ADMIT_NS: usize = 60;
+
 /// Roughly what signing or verifying one message costs.
 pub fn signature_ns(message_len: usize) -> usize {
     30_000 + message_len

@@ -9,7 +9,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyType};
 use sage_core::error::{HandshakeError, InputError, SessionError};
 use sage_core::random::RandomError;
+use sage_core::replay::{AdmitError, OpenError};
 use sage_core::wrap::UnwrapError;
+
+use crate::events;
 
 const MODULE: &str = "sage_native.exceptions";
 
@@ -36,6 +39,8 @@ exceptions! {
     rekey_required => "RekeyRequiredError",
     key_unavailable => "KeyUnavailableError",
     capacity => "CapacityError",
+    storage => "StorageError",
+    configuration => "ConfigurationError",
 }
 
 pub fn input(py: Python<'_>, error: &InputError) -> PyErr {
@@ -129,6 +134,55 @@ pub fn unwrap(py: Python<'_>, error: UnwrapError) -> PyErr {
         }
         UnwrapError::Input(error) => input(py, &error),
         UnwrapError::Random => random(RandomError),
+    }
+}
+
+/// `what` was refused by a table for `places`; whoever listens is told.
+pub fn admit(py: Python<'_>, error: AdmitError, what: &str, places: u64) -> PyErr {
+    match error {
+        AdmitError::Replayed => {
+            events::refused(py, "replayed", 1);
+            replay(py, &format!("{what} was admitted before, or is too old"))
+        }
+        AdmitError::GivenUp => {
+            events::refused(py, "given_up", 1);
+            replay(py, &format!("{what} is of a time that is over or was given up"))
+        }
+        AdmitError::Full => {
+            events::refused(py, "full", 1);
+            capacity(py, &format!("no place is free for {what}: the table is made for {places}"))
+        }
+        AdmitError::TooFarAhead { ahead_ms, horizon_ms } => usage(
+            py,
+            &format!(
+                "{what} is to be remembered for {ahead_ms} ms, but the table looks {horizon_ms} ms ahead: \
+                 check the time, or make the table with a larger horizon_ms"
+            ),
+        ),
+        AdmitError::BeyondBudget(seq) => {
+            usage(py, &format!("{what}, {seq}, is beyond the budget of a record key (2^24 records)"))
+        }
+        AdmitError::OtherEnd => {
+            usage(py, &format!("{what} is of a window that was first used with another expires_ms"))
+        }
+        AdmitError::Orphaned => storage(
+            py,
+            "the file behind the table was removed or replaced, and others may be using a new one: \
+             open it again",
+        ),
+    }
+}
+
+pub fn open(py: Python<'_>, error: OpenError) -> PyErr {
+    match error {
+        OpenError::Io { what, source } => {
+            let error = storage(py, &format!("{what}: {source}"));
+            error.set_cause(py, Some(source.into()));
+            error
+        }
+        OpenError::Refused(why) => configuration(py, &why),
+        OpenError::Input(error) => input(py, &error),
+        OpenError::Random => random(RandomError),
     }
 }
 

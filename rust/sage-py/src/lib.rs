@@ -11,6 +11,7 @@ mod clock;
 mod closable;
 mod detach;
 mod errors;
+mod events;
 mod handshake;
 mod json;
 mod kdf;
@@ -18,6 +19,9 @@ mod output;
 mod probes;
 mod processor;
 mod records;
+mod replay_set;
+mod replay_statistics;
+mod replay_windows;
 mod residue;
 mod secrecy;
 mod session;
@@ -47,6 +51,10 @@ mod native {
     use crate::processor::kernels;
     #[pymodule_export]
     use crate::records::RecordHeader;
+    #[pymodule_export]
+    use crate::replay_set::ReplaySet;
+    #[pymodule_export]
+    use crate::replay_windows::{ReplayWindow, ReplayWindowTable};
     #[pymodule_export]
     use crate::session::{PreparedRekey, Session};
     #[pymodule_export]

@@ -1,0 +1,387 @@
+//! Tables in files: made whole or not at all, and refused if anything about them is not right.
+//!
+//! A new file is made under another name, filled, and then linked to its own: whoever opens it by
+//! its name finds a whole table. Two that make one at the same time both end up with the one whose
+//! link was first. A file that was written before this boot, or that lies elsewhere than where it
+//! was made (a copy, a restored backup), is taken over under a lock of the file: nobody of this boot
+//! can be using it yet. Its memory counts as complete only from then on.
+//!
+//! These are the only locks of the module; they are held while a file is taken over, and the kernel
+//! opens them when their holder dies.
+
+use core::fmt;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::boot::boot_id;
+use super::header::{Geometry, Header, HeaderError, Kind, Provenance};
+use super::mapping::Mapping;
+use crate::error::InputError;
+use crate::random::{RandomError, RandomSource, draw};
+
+/// How often a file may vanish between being found and being opened.
+const MAX_ATTEMPTS: usize = 16;
+
+/// Why a table could not be opened or made.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The system refused. Says what was tried.
+    Io {
+        /// What was tried, and on which path.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file or its directory is not one to rely on. Says what is wrong and what to do.
+    Refused(String),
+    /// An argument is out of its range.
+    Input(InputError),
+    /// The random source failed.
+    Random,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { what, source } => write!(f, "{what}: {source}"),
+            Self::Refused(why) => f.write_str(why),
+            Self::Input(error) => error.fmt(f),
+            Self::Random => f.write_str("the system's random source failed"),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {}
+
+impl From<RandomError> for OpenError {
+    fn from(_: RandomError) -> Self {
+        Self::Random
+    }
+}
+
+/// A table in a file, mapped.
+pub(crate) struct Opened {
+    pub(crate) mapping: Mapping,
+    pub(crate) file: File,
+}
+
+/// Opens the table at `path`, or makes an empty one there.
+pub(crate) fn open(
+    path: &Path,
+    geometry: &Geometry,
+    now_ms: u64,
+    random: &mut dyn RandomSource,
+) -> Result<Opened, OpenError> {
+    check_directory(path)?;
+    for _ in 0..MAX_ATTEMPTS {
+        match open_file(path) {
+            Ok(file) => return adopt(path, file, geometry, now_ms, random),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                create(path, geometry, now_ms, random)?;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                return Err(refused(path, "is a symbolic link: name the file itself"));
+            }
+            Err(error) => return Err(failed("cannot open", path, error)),
+        }
+    }
+    Err(refused(path, "vanishes as soon as it is made: something else removes it"))
+}
+
+/// Fills new memory without a file.
+pub(crate) fn without_file(
+    geometry: &Geometry,
+    now_ms: u64,
+    random: &mut dyn RandomSource,
+) -> Result<Mapping, OpenError> {
+    let mapping = Mapping::anonymous(geometry.word_count()).map_err(|source| OpenError::Io {
+        what: format!("cannot have {} bytes of memory", geometry.word_count() * 8),
+        source,
+    })?;
+    let (key, id) = (draw_words(random)?, draw_words(random)?);
+    Header(mapping.words()).write(geometry, key, id, Provenance::default(), now_ms);
+    Ok(mapping)
+}
+
+/// Two random words.
+pub(crate) fn draw_words(random: &mut dyn RandomSource) -> Result<[u64; 2], RandomError> {
+    let bytes: [u8; 16] = draw(random)?;
+    let (high, low) = bytes.split_at(8);
+    let word = |half: &[u8]| u64::from_be_bytes(half.try_into().expect("8 of 16 bytes"));
+    Ok([word(high), word(low)])
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+/// Makes a whole table under a passing name and links it to its own. Losing to somebody else who
+/// does the same is no failure.
+fn create(
+    path: &Path,
+    geometry: &Geometry,
+    now_ms: u64,
+    random: &mut dyn RandomSource,
+) -> Result<(), OpenError> {
+    let passing = passing_name(path, random)?;
+    let made = fill_new(&passing, geometry, now_ms, random).and_then(|()| {
+        match fs::hard_link(&passing, path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(failed("cannot link a new table to", path, error))
+            }
+            _ => Ok(()),
+        }
+    });
+    // What cannot be removed is a name beside the table, of no consequence.
+    let _ = fs::remove_file(&passing);
+    made
+}
+
+fn fill_new(
+    passing: &Path,
+    geometry: &Geometry,
+    now_ms: u64,
+    random: &mut dyn RandomSource,
+) -> Result<(), OpenError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(passing)
+        .map_err(|error| failed("cannot make", passing, error))?;
+    let word_count = geometry.word_count();
+    reserve(&file, word_count as u64 * 8)
+        .map_err(|error| failed(&format!("cannot reserve {} bytes for", word_count * 8), passing, error))?;
+    let mapping =
+        Mapping::of_file(&file, word_count).map_err(|error| failed("cannot map", passing, error))?;
+    let metadata = file.metadata().map_err(|error| failed("cannot look at", passing, error))?;
+    let provenance = provenance_of(&metadata)?;
+    let (key, id) = (draw_words(random)?, draw_words(random)?);
+    Header(mapping.words()).write(geometry, key, id, provenance, now_ms);
+    Ok(())
+}
+
+/// Maps an existing file after looking at it from all sides.
+fn adopt(
+    path: &Path,
+    file: File,
+    geometry: &Geometry,
+    now_ms: u64,
+    random: &mut dyn RandomSource,
+) -> Result<Opened, OpenError> {
+    let metadata = file.metadata().map_err(|error| failed("cannot look at", path, error))?;
+    check_file(path, &file, &metadata)?;
+    let word_count = geometry.word_count();
+    if metadata.len() < super::header::HEADER_WORDS as u64 * 8 {
+        return Err(refused(path, "is not a replay table: it is too short"));
+    }
+    let first_page = Mapping::of_file(&file, super::header::HEADER_WORDS)
+        .map_err(|error| failed("cannot map", path, error))?;
+    Header(first_page.words()).check(geometry).map_err(|error| mismatch(path, &error, geometry))?;
+    if metadata.len() != word_count as u64 * 8 {
+        return Err(refused(path, "has another length than its first page says: it is damaged, remove it"));
+    }
+    let mapping = Mapping::of_file(&file, word_count).map_err(|error| failed("cannot map", path, error))?;
+    let here = provenance_of(&metadata)?;
+    if Header(mapping.words()).provenance() != here {
+        take_over(path, &file, &mapping, geometry, here, now_ms, random)?;
+    }
+    Ok(Opened { mapping, file })
+}
+
+/// Makes a table of an earlier boot, or of another place, this one's.
+fn take_over(
+    path: &Path,
+    file: &File,
+    mapping: &Mapping,
+    geometry: &Geometry,
+    here: Provenance,
+    now_ms: u64,
+    random: &mut dyn RandomSource,
+) -> Result<(), OpenError> {
+    file.lock().map_err(|error| failed("cannot lock", path, error))?;
+    let header = Header(mapping.words());
+    if header.provenance() != here {
+        // The provenance comes last: whoever dies before it leaves the work to the next.
+        header.set_since_ms(now_ms);
+        if geometry.kind == Kind::Windows {
+            // A window that has forgotten something is worse than none: new windows, new name.
+            for word in &mapping.words()[super::header::HEADER_WORDS..] {
+                word.store(0, core::sync::atomic::Ordering::SeqCst);
+            }
+            header.set_id(draw_words(random)?);
+        }
+        header.set_provenance(here);
+    }
+    file.unlock().map_err(|error| failed("cannot unlock", path, error))
+}
+
+fn check_file(path: &Path, file: &File, metadata: &Metadata) -> Result<(), OpenError> {
+    if !metadata.is_file() {
+        return Err(refused(path, "is not a regular file"));
+    }
+    if metadata.uid() != effective_uid() {
+        let why = format!(
+            "belongs to user {}, but this process runs as {}: whoever owns it can change what it remembers",
+            metadata.uid(),
+            effective_uid()
+        );
+        return Err(refused(path, &why));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let why = format!("may be opened by other users (mode {mode:03o}): chmod 600, or remove it");
+        return Err(refused(path, &why));
+    }
+    match is_of_one_machine(file) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused(
+            path,
+            "lies on a file system of the network, where machines do not see each other's memory: \
+             choose a local one, such as /dev/shm",
+        )),
+        Err(error) => Err(failed("cannot look at the file system of", path, error)),
+    }
+}
+
+/// Whoever can rename in the directory can put another file in the place of ours.
+fn check_directory(path: &Path) -> Result<(), OpenError> {
+    let directory = directory_of(path);
+    let metadata =
+        fs::metadata(directory).map_err(|error| failed("cannot look at directory", directory, error))?;
+    let mode = metadata.permissions().mode();
+    let (is_open_to_others, is_sticky) = (mode & 0o022 != 0, mode & 0o1000 != 0);
+    if is_open_to_others && !is_sticky {
+        let why = format!(
+            "is a directory that other users may write to (mode {:04o}), so they could replace the table: \
+             chmod go-w, or choose another",
+            mode & 0o7777
+        );
+        return Err(refused(directory, &why));
+    }
+    Ok(())
+}
+
+fn mismatch(path: &Path, error: &HeaderError, wanted: &Geometry) -> OpenError {
+    let why = match error {
+        HeaderError::NotATable => "is not a replay table".into(),
+        HeaderError::Version(version) => {
+            format!("is a replay table of version {version}, which this version of the library does not read: remove it")
+        }
+        HeaderError::Kind if wanted.kind == Kind::Set => {
+            "holds replay windows, not a replay set: choose another path".into()
+        }
+        HeaderError::Kind => "holds a replay set, not replay windows: choose another path".into(),
+        HeaderError::Capacity(capacity) => format!(
+            "was made with capacity {capacity}, not {}: open it with that, or remove it while nobody uses it",
+            wanted.capacity
+        ),
+        HeaderError::Horizon(horizon_ms) => format!(
+            "was made with a horizon of {horizon_ms} ms, not {}: open it with that, or remove it while nobody uses it",
+            wanted.horizon_ms
+        ),
+        HeaderError::Damaged => "is damaged (its checksum is wrong): remove it".into(),
+    };
+    refused(path, &why)
+}
+
+fn provenance_of(metadata: &Metadata) -> Result<Provenance, OpenError> {
+    let boot = boot_id()
+        .map_err(|source| OpenError::Io { what: "cannot tell which boot this is".into(), source })?;
+    Ok(Provenance { boot, place: [metadata.dev(), metadata.ino()] })
+}
+
+fn passing_name(path: &Path, random: &mut dyn RandomSource) -> Result<PathBuf, OpenError> {
+    let Some(name) = path.file_name() else {
+        return Err(refused(path, "names no file"));
+    };
+    let mut passing = OsString::from(".");
+    passing.push(name);
+    passing.push(format!(".{:016x}.new", draw_words(random)?[0]));
+    Ok(path.with_file_name(passing))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn failed(what: &str, path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io { what: format!("{what} {}", path.display()), source }
+}
+
+fn refused(path: &Path, why: &str) -> OpenError {
+    OpenError::Refused(format!("{} {why}", path.display()))
+}
+
+mod system {
+    //! What the standard library does not ask the system.
+    #![allow(unsafe_code)]
+
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd;
+
+    pub(super) fn effective_uid() -> u32 {
+        // SAFETY: takes nothing and cannot fail.
+        unsafe { libc::geteuid() }
+    }
+
+    /// Takes the blocks of a file now: a write into a mapped hole of a full disk kills the process.
+    #[cfg(target_os = "linux")]
+    pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
+        let len = libc::off_t::try_from(len).map_err(io::Error::other)?;
+        // SAFETY: the descriptor is open; the call touches no memory of ours.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
+        use std::io::Write;
+
+        let mut file = file;
+        let zeros = [0_u8; 1 << 16];
+        let mut left = len;
+        while left > 0 {
+            let next = left.min(zeros.len() as u64);
+            file.write_all(&zeros[..next as usize])?;
+            left -= next;
+        }
+        Ok(())
+    }
+
+    /// False on file systems that several machines may mount at once.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_of_one_machine(file: &File) -> io::Result<bool> {
+        // statfs(2): NFS, SMB, SMB2, AFS, Ceph, 9P, FUSE, GFS2, OCFS2, Lustre.
+        const SHARED: [u32; 10] = [
+            0x6969, 0x517b, 0xfe53_4d42, 0x5346_414f, 0x00c3_6400, 0x0102_1997, 0x6573_5546, 0x0116_1970,
+            0x7461_636f, 0x0bd0_0bd0,
+        ];
+        let mut statistics = core::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: the descriptor is open and the structure is there to be written.
+        if unsafe { libc::fstatfs(file.as_raw_fd(), statistics.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call has succeeded, so it was written.
+        let kind = unsafe { statistics.assume_init() }.f_type as u32;
+        Ok(!SHARED.contains(&kind) && kind != 0xff53_4d42)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unnecessary_wraps)]
+    pub(super) fn is_of_one_machine(_: &File) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+use system::{effective_uid, is_of_one_machine, reserve};

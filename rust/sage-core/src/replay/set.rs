@@ -1,0 +1,165 @@
+//! The replay set over request nonces.
+
+use std::path::Path;
+
+use super::admission::AdmitError;
+use super::counters::{Counters, Counts};
+use super::file::OpenError;
+use super::fingerprint::{Begun, Name, Namer};
+use super::header::{Geometry, Kind};
+use super::memory::Memory;
+use super::statistics::Statistics;
+use super::table::Claim;
+use crate::handshake::{REPLAY_MARGIN_MS, SKEW_MS};
+use crate::random::RandomSource;
+
+/// How far ahead of the clock the nonce of a handshake may have to be remembered: its time may lie
+/// one skew ahead, and it is remembered for one skew and the margin after that.
+pub const DEFAULT_HORIZON_MS: u64 = 2 * SKEW_MS + REPLAY_MARGIN_MS;
+
+/// Nonces of a batch that are named, and whose lines are asked for, before the first is admitted.
+const BLOCK_LEN: usize = 64;
+
+/// Remembers request nonces until their time has passed, and admits each once.
+///
+/// A nonce belongs to a scope (whose it is) and a purpose (what for); the same nonce in another
+/// scope or for another purpose is another. Admitting is one atomic step for all threads, all
+/// children of `fork`, and all processes that opened the same file.
+pub struct ReplaySet {
+    memory: Memory,
+    namer: Namer,
+    counters: Counters,
+}
+
+/// One nonce of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Nonce<'a> {
+    /// Whose it is: the client's DID.
+    pub scope: &'a [u8],
+    /// The random value of the request.
+    pub nonce: &'a [u8],
+    /// Signed time + skew + margin, in ms.
+    pub remember_until_ms: u64,
+}
+
+impl ReplaySet {
+    /// An empty set for this process and its children, or the one that lies in the file at `path`,
+    /// which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`OpenError`]: a capacity of 0 or beyond 2^32, a horizon of 0 or beyond 31 days, no memory,
+    /// or a file that is not to be relied on.
+    pub fn open(
+        path: Option<&Path>,
+        capacity: u64,
+        horizon_ms: u64,
+        now_ms: u64,
+        random: &mut dyn RandomSource,
+    ) -> Result<Self, OpenError> {
+        let geometry = Geometry { kind: Kind::Set, capacity, horizon_ms, body_words: 0 };
+        let memory = Memory::new(path, geometry, now_ms, random)?;
+        let namer = Namer::new(memory.header().key());
+        Ok(Self { memory, namer, counters: Counters::default() })
+    }
+
+    /// Admits a nonce once.
+    ///
+    /// # Errors
+    /// [`AdmitError`]; nothing but `Ok` may be taken for admitted.
+    #[inline]
+    pub fn admit(&self, purpose: &[u8], nonce: Nonce<'_>, now_ms: u64) -> Result<(), AdmitError> {
+        let verdict = self.memory.enter(nonce.remember_until_ms, now_ms).and_then(|generation| {
+            let name = self.namer.begin(purpose, nonce.scope).name(nonce.nonce);
+            self.decide(name, generation)
+        });
+        self.counters.count(&verdict);
+        verdict
+    }
+
+    /// Admits each nonce of a batch by itself, in order; of equal ones the first is admitted.
+    /// Returns one verdict for each.
+    pub fn admit_many<'a>(
+        &self,
+        purpose: &[u8],
+        nonces: impl IntoIterator<Item = Nonce<'a>>,
+        now_ms: u64,
+    ) -> Vec<Result<(), AdmitError>> {
+        let mut begun: Option<(&[u8], Begun<'_>)> = None;
+        let mut nonces = nonces.into_iter();
+        let mut verdicts = Vec::with_capacity(nonces.size_hint().0);
+        let mut block = Vec::with_capacity(BLOCK_LEN);
+        loop {
+            for nonce in nonces.by_ref().take(BLOCK_LEN) {
+                // Batches often have few scopes: what the last one made of the hash is kept.
+                let name = match begun {
+                    Some((scope, begun)) if scope == nonce.scope => begun,
+                    _ => begun.insert((nonce.scope, self.namer.begin(purpose, nonce.scope))).1,
+                }
+                .name(nonce.nonce);
+                self.memory.table().prefetch(name);
+                block.push((name, self.memory.enter(nonce.remember_until_ms, now_ms)));
+            }
+            if block.is_empty() {
+                self.counters.count_all(&verdicts);
+                return verdicts;
+            }
+            let decided = block.drain(..).map(|(name, entered)| self.decide(name, entered?));
+            verdicts.extend(decided);
+        }
+    }
+
+    /// Since when nothing is missing, in ms: when the set was made, or when its file was found to be
+    /// of an earlier boot or of another place.
+    #[must_use]
+    pub fn remembers_since_ms(&self) -> u64 {
+        self.memory.header().since_ms()
+    }
+
+    /// True once everything that was admitted before the set began to remember is over: a nonce
+    /// that is fresh to the set is fresh.
+    #[must_use]
+    pub fn is_complete(&self, now_ms: u64) -> bool {
+        let forgotten_ms = self.remembers_since_ms().saturating_add(self.memory.layout.generations.limit_ms());
+        now_ms >= forgotten_ms
+    }
+
+    /// How many nonces there is room for, at least.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.memory.geometry.capacity
+    }
+
+    /// How far ahead of the clock a nonce may have to be remembered, in ms.
+    #[must_use]
+    pub fn horizon_ms(&self) -> u64 {
+        self.memory.geometry.horizon_ms
+    }
+
+    /// True if other processes may open the set by its path.
+    #[must_use]
+    pub fn is_in_a_file(&self) -> bool {
+        self.memory.is_shared_by_file()
+    }
+
+    /// What the set holds. About a nanosecond a place.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.memory.statistics()
+    }
+
+    /// What this object has answered so far; other processes count for themselves.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counters.read()
+    }
+
+    #[inline]
+    fn decide(&self, name: Name, generation: u64) -> Result<(), AdmitError> {
+        match self.memory.table().claim(name, generation) {
+            Claim::Fresh(_) => Ok(()),
+            Claim::Known(_) => Err(AdmitError::Replayed),
+            Claim::GivenUp => Err(AdmitError::GivenUp),
+            Claim::Full => Err(AdmitError::Full),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! A table that gives each name one place, whoever asks for it and however many ask at once.
+//!
+//! # Shape
+//!
+//! Cache lines of eight words: one *mark* and seven [slots](super::slot). A name's hash says in
+//! which line its search begins; when the seven are taken the search goes on in the next line. Slots
+//! become free again when their generation falls below the *floor*; see `generation.rs`. Nothing is
+//! ever removed by hand, so a search that starts at a name's home and takes the *first free slot*
+//! always fills lines in order.
+//!
+//! The mark of a line says until which generation some entry lies beyond it that had to pass it. A
+//! search for a name ends at the first line that has a free slot and whose mark is over.
+//!
+//! # A claim
+//!
+//! 1. Read the floor. A name of a generation below it is given up.
+//! 2. Search the whole run. If the name is there and final, it is known.
+//! 3. If the name is there *tentative*, go on with step 6. But if a free slot lies before it, it is
+//!    misplaced: make the place spent and begin again. If it is of an earlier generation than this
+//!    request, write the later one, and begin again.
+//! 4. Raise the marks of the lines that were passed. If the floor has moved, begin again.
+//! 5. Replace the first free slot by the name, tentative. If somebody was quicker, begin again.
+//! 6. If the floor has moved, begin again.
+//! 7. Replace tentative by *final*. This is the moment of the claim. If somebody was quicker, begin
+//!    again.
+//! 8. If the floor has passed the name's generation in the meantime, it is given up.
+//!
+//! A tentative name belongs to nobody. Whoever finds it where it should be makes it final, and the
+//! name is his; whether the one who wrote it was slower or is dead makes no difference.
+//!
+//! # Why no name is claimed twice
+//!
+//! All accesses are in one order (`words.rs`), and the floor only grows. While the floor stays the
+//! same a slot that is taken stays taken: tentative, final and spent all count as taken, and only a
+//! higher floor frees them. A search with floor f sees every slot up to the first one that was free
+//! for it, and everything beyond that had to pass full lines, since their marks were raised before.
+//!
+//! Let A make the name final in slot i, with floor f in its steps 1 and 6, and let C do so in slot k,
+//! with floor c, both for generations that are not given up. Let i lie before k.
+//!
+//! C's search found no free slot before k, and no name in i. So for C, slot i was taken by somebody
+//! else; when the name was written there, by B with floor b, it was free for b. So b > c. C read c
+//! after the name stood in k, and B began after that, when the floor was b; so B's search came by
+//! k. Had the name been final there, B would not have written. Had it been tentative, B would have
+//! found it misplaced, for i was free and lies before it, and made it spent, and then C could not make
+//! it final. So it was not there yet, and was written later, by somebody who had looked at i before B
+//! wrote, with a floor below b. He does not pass step 6, and neither does anybody with such a floor;
+//! to everybody with a higher one the name in k is misplaced or not the first.
+//!
+//! Somebody always gets it: whoever is refused has seen the name final.
+//!
+//! Step 4 looks at the floor again so that no slot is judged by a floor that is long past: a process
+//! that was stopped for hours would else take a living entry for one that is over. Replacing looks
+//! at whole words, and an entry's word does not come back while it matters: that would take the same
+//! name, in the same place, 4,096 generations later (70 minutes at the least), and a process that
+//! stood still all that time between two instructions. Step 8 is for whoever did.
+//!
+//! `tests/interleavings.rs` has a model checker try all this.
+//!
+//! # Sweeping
+//!
+//! A slot whose generation is over may be taken as it is. It must not stand there until its tag
+//! comes round (2,048 generations): it would seem alive again, which refuses nothing wrongly (that
+//! takes a fingerprint too) but wastes the place. Whoever moves the floor sweeps a part of the
+//! table, all of it once in [`SWEEP_PERIOD`] generations. After a longer silence the floor moves in
+//! two steps, with a sweep of everything between them.
+
+use core::ops::Range;
+
+use super::fingerprint::Name;
+use super::generation::Generations;
+use super::slot::Slot;
+use super::words::{LINE_WORDS, Words};
+
+/// Slots of a line; its first word is the mark.
+pub(crate) const LINE_SLOTS: usize = LINE_WORDS - 1;
+/// How many lines a search may take. At the stated capacity the chance that so many neighbours are
+/// full is below 10^-20; in a table that is fuller, the end of the search means *full*.
+pub(crate) const MAX_RUN: u64 = 128;
+/// In how many generations all of the table is swept.
+pub(crate) const SWEEP_PERIOD: u64 = 1024;
+
+/// Lines that are swept between two looks at the cursor of a whole sweep.
+const SWEEP_CHUNK: u64 = 512;
+
+/// Where the parts of a table lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    /// The word with the floor.
+    pub(crate) floor_at: usize,
+    /// The word that says how far a whole sweep has come.
+    pub(crate) cursor_at: usize,
+    /// The first word of the first line.
+    pub(crate) lines_at: usize,
+    /// How many lines there are.
+    pub(crate) line_count: u64,
+    /// How time is cut.
+    pub(crate) generations: Generations,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The name is this caller's: it has a place now.
+    Fresh(Place),
+    /// The name had a place before.
+    Known(Place),
+    /// The name's generation is over.
+    GivenUp,
+    /// No place is free within reach of the name's home. Nothing was changed.
+    Full,
+}
+
+/// Where an entry stands, and the word that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) at: usize,
+    pub(crate) slot: Slot,
+}
+
+/// What a search found.
+enum Found {
+    Final(Place),
+    /// Tentative, with or without a free slot before it.
+    Tentative {
+        place: Place,
+        is_first: bool,
+    },
+    Free {
+        place: Place,
+        passed_count: u64,
+    },
+    Nothing,
+}
+
+/// A table, for the time of one call.
+#[derive(Clone, Copy)]
+pub(crate) struct Table<'a, W: ?Sized> {
+    pub(crate) words: &'a W,
+    pub(crate) layout: Layout,
+}
+
+impl<W: Words + ?Sized> Table<'_, W> {
+    /// The first generation that is still remembered.
+    #[inline]
+    pub(crate) fn floor(&self) -> u64 {
+        self.words.load(self.layout.floor_at)
+    }
+
+    /// Asks for the line where the search for a name begins.
+    #[inline]
+    pub(crate) fn prefetch(&self, name: Name) {
+        self.words.prefetch(self.line_at(name.home(self.layout.line_count)));
+    }
+
+    /// Gives the name a place until `generation` is over, unless it has one.
+    ///
+    /// The floor must have been moved up to the present before, so that `generation` lies no more
+    /// than [`Generations::window`] above it.
+    #[inline]
+    pub(crate) fn claim(&self, name: Name, generation: u64) -> Claim {
+        loop {
+            let floor = self.floor();
+            if generation < floor {
+                return Claim::GivenUp;
+            }
+            let place = match self.search(name, floor) {
+                Found::Final(place) => return Claim::Known(place),
+                Found::Nothing => return Claim::Full,
+                Found::Tentative { place, is_first } => {
+                    if !self.settle(place, is_first, name, generation, floor) {
+                        continue;
+                    }
+                    place
+                }
+                Found::Free { place, passed_count } => {
+                    self.mark_passed(name, passed_count, generation);
+                    let tentative = Slot::tentative(name.fingerprint, generation);
+                    if self.floor() != floor || !self.replace(place, tentative) {
+                        continue;
+                    }
+                    Place { at: place.at, slot: tentative }
+                }
+            };
+            let decided = Place { at: place.at, slot: place.slot.decided() };
+            if self.floor() == floor && self.replace(place, decided.slot) {
+                let is_over = generation < self.floor();
+                return if is_over { Claim::GivenUp } else { Claim::Fresh(decided) };
+            }
+        }
+    }
+
+    /// The place of a name, if it has one. Decides nothing.
+    pub(crate) fn find(&self, name: Name) -> Option<Place> {
+        match self.search(name, self.floor()) {
+            Found::Final(place) => Some(place),
+            Found::Tentative { .. } | Found::Free { .. } | Found::Nothing => None,
+        }
+    }
+
+    /// Moves the floor up to the generation of `now_ms`. It never moves down.
+    #[inline]
+    pub(crate) fn advance(&self, now_ms: u64) {
+        let target = self.layout.generations.of(now_ms);
+        if target > self.floor() {
+            self.raise_floor(target);
+        }
+    }
+
+    /// Calls `with` on every word that holds an entry, final or not, alive or not.
+    pub(crate) fn for_each(&self, mut with: impl FnMut(Slot)) {
+        for line in 0..self.layout.line_count {
+            for at in self.slots_of(line) {
+                let slot = Slot::from_word(self.words.load(at));
+                if !slot.is_vacant() {
+                    with(slot);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn search(&self, name: Name, floor: u64) -> Found {
+        let mut best = None;
+        let mut line = name.home(self.layout.line_count);
+        for passed_count in 0..MAX_RUN.min(self.layout.line_count) {
+            let line_at = self.line_at(line);
+            let [mark, words @ ..] = self.words.load_line(line_at);
+            // One bit a slot, and no branch before all are known.
+            let (mut free_bits, mut held_bits) = (0_u32, 0_u32);
+            for (offset, word) in words.into_iter().enumerate() {
+                let slot = Slot::from_word(word);
+                free_bits |= u32::from(slot.is_free(floor)) << offset;
+                held_bits |= u32::from(slot.holds(name.fingerprint)) << offset;
+            }
+            held_bits &= !free_bits;
+            let place = |bits: u32| {
+                let offset = bits.trailing_zeros() as usize;
+                Place { at: line_at + 1 + offset, slot: Slot::from_word(words[offset]) }
+            };
+            while held_bits != 0 {
+                let place = place(held_bits);
+                if place.slot.is_final() {
+                    return Found::Final(place);
+                }
+                let before = (held_bits & held_bits.wrapping_neg()) - 1;
+                let is_first = best.is_none() && free_bits & before == 0;
+                if !matches!(best, Some(Found::Tentative { .. })) {
+                    best = Some(Found::Tentative { place, is_first });
+                }
+                held_bits &= held_bits - 1;
+            }
+            if best.is_none() && free_bits != 0 {
+                best = Some(Found::Free { place: place(free_bits), passed_count });
+            }
+            if best.is_some() && mark < floor {
+                break;
+            }
+            line = self.next_line(line);
+        }
+        best.unwrap_or(Found::Nothing)
+    }
+
+    #[inline]
+    fn mark_passed(&self, name: Name, passed_count: u64, generation: u64) {
+        let mut line = name.home(self.layout.line_count);
+        for _ in 0..passed_count {
+            let mark_at = self.line_at(line);
+            if self.words.load(mark_at) < generation {
+                self.words.raise(mark_at, generation);
+            }
+            line = self.next_line(line);
+        }
+    }
+
+    #[inline]
+    fn replace(&self, place: Place, new: Slot) -> bool {
+        self.words.replace(place.at, place.slot.word(), new.word())
+    }
+
+    /// Step 3, for a name that somebody else has written: true if it may be made final.
+    #[cold]
+    fn settle(&self, place: Place, is_first: bool, name: Name, generation: u64, floor: u64) -> bool {
+        let right = if !is_first {
+            place.slot.spent()
+        } else if place.slot.generation(floor) < generation {
+            Slot::tentative(name.fingerprint, generation)
+        } else {
+            return true;
+        };
+        let _by_somebody_else = self.replace(place, right);
+        false
+    }
+
+    #[cold]
+    fn raise_floor(&self, target: u64) {
+        loop {
+            let floor = self.floor();
+            if floor >= target {
+                return;
+            }
+            // Nothing was ever admitted below the first floor.
+            let is_new = floor == 0;
+            let window = self.layout.generations.window();
+            if is_new || target - floor <= SWEEP_PERIOD.max(window) {
+                if self.words.replace(self.layout.floor_at, floor, target) && !is_new {
+                    self.sweep_share(floor, target);
+                }
+                continue;
+            }
+            // All that was admitted so far is over at the floor between, and so is swept away.
+            let between = floor + window;
+            if self.words.load(self.layout.cursor_at) >> 32 != floor & 0xffff_ffff {
+                if self.words.replace(self.layout.floor_at, floor, between) {
+                    self.sweep_all(between);
+                }
+                continue;
+            }
+            self.sweep_all(floor);
+            let _by_somebody_else = self.words.replace(self.layout.floor_at, floor, target);
+        }
+    }
+
+    /// The part of the table that belongs to the generations from `floor` to `target`.
+    fn sweep_share(&self, floor: u64, target: u64) {
+        let share = self.layout.line_count.div_ceil(SWEEP_PERIOD);
+        for generation in floor..target {
+            let start = generation % SWEEP_PERIOD * share;
+            let end = (start + share).min(self.layout.line_count);
+            self.sweep(start.min(end)..end);
+        }
+    }
+
+    /// All of the table, together with everybody else who waits for it. The cursor holds the floor
+    /// that it is done for, 32 bits of it, and the next line.
+    fn sweep_all(&self, floor: u64) {
+        let job = floor << 32;
+        loop {
+            let cursor = self.words.load(self.layout.cursor_at);
+            let start = if cursor >> 32 == floor & 0xffff_ffff { cursor & 0xffff_ffff } else { 0 };
+            if start >= self.layout.line_count || self.floor() != floor {
+                return;
+            }
+            let end = (start + SWEEP_CHUNK).min(self.layout.line_count);
+            if self.words.replace(self.layout.cursor_at, cursor, job | end) {
+                self.sweep(start..end);
+            }
+        }
+    }
+
+    fn sweep(&self, lines: Range<u64>) {
+        for line in lines {
+            for at in self.slots_of(line) {
+                let slot = Slot::from_word(self.words.load(at));
+                if !slot.is_vacant() && slot.is_free(self.floor()) {
+                    let _taken_again = self.words.replace(at, slot.word(), 0);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn line_at(&self, line: u64) -> usize {
+        self.layout.lines_at + line as usize * LINE_WORDS
+    }
+
+    #[inline]
+    fn slots_of(&self, line: u64) -> Range<usize> {
+        let mark_at = self.line_at(line);
+        mark_at + 1..mark_at + LINE_WORDS
+    }
+
+    #[inline]
+    fn next_line(&self, line: u64) -> u64 {
+        if line + 1 == self.layout.line_count { 0 } else { line + 1 }
+    }
+}

@@ -1,0 +1,293 @@
+//! The replay set over request nonces.
+
+use std::path::PathBuf;
+
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
+use sage_core::random::SystemRandom;
+use sage_core::replay::{self, AdmitError, Nonce};
+
+use crate::buffers::{Batch, Input, same_count};
+use crate::clock;
+use crate::detach;
+use crate::errors;
+use crate::events;
+use crate::replay_statistics;
+use crate::secrecy::refuse_copies;
+
+/// Remembers (scope, nonce) pairs until their time has passed, and admits each exactly once.
+///
+/// Args:
+///     capacity: How many nonces there is room for, at least; about 13 bytes each, taken when they
+///         are first used (at once, with a path).
+///     horizon_ms: How far ahead of the clock ``remember_until_ms`` may lie, in ms, up to 31 days.
+///         180,000 is what handshakes need. Entries live up to a 512th of it longer than asked, and
+///         at least up to 1,024 ms.
+///     path: A file that all processes share which open it; see ``open``.
+///     now_ms: The time; the clock is asked if it is left out.
+///
+/// Raises:
+///     UsageError: ``capacity`` or ``horizon_ms`` is out of its range.
+///     ConfigurationError, StorageError: As ``open``.
+///
+/// Without a path the memory belongs to this process and the children that it forks: they all share
+/// it. It never blocks, so asynchronous code calls it directly, and any number of threads at once.
+///
+/// A fresh nonce is refused in error with a probability of about 2e-15 in a full table. A replay is
+/// never admitted: not over ``fork``, not when a process is killed, not when a clock steps.
+///
+/// Source: docs/concepts.md, "Replay"; docs/adr/0011-a-lock-free-replay-table.md.
+#[pyclass(frozen, subclass, module = "sage_native._native")]
+pub struct ReplaySet {
+    inner: replay::ReplaySet,
+    path: Option<PathBuf>,
+}
+
+refuse_copies!(ReplaySet);
+
+#[pymethods]
+impl ReplaySet {
+    #[new]
+    #[pyo3(signature = (
+        capacity=1_000_000, *, horizon_ms=replay::DEFAULT_HORIZON_MS, path=None, now_ms=None,
+    ))]
+    fn new(
+        py: Python<'_>,
+        capacity: u64,
+        horizon_ms: u64,
+        path: Option<PathBuf>,
+        now_ms: Option<u64>,
+    ) -> PyResult<Self> {
+        let now_ms = clock::or_now(now_ms);
+        let at = path.as_deref();
+        // Reserving a large file takes its time.
+        let inner =
+            py.detach(|| replay::ReplaySet::open(at, capacity, horizon_ms, now_ms, &mut SystemRandom));
+        let inner = inner.map_err(|error| errors::open(py, error))?;
+        if path.is_some() {
+            events::memory_opened(py, path.as_ref(), inner.remembers_since_ms(), inner.is_complete(now_ms));
+        }
+        Ok(Self { inner, path })
+    }
+
+    /// Admit a request nonce exactly once.
+    ///
+    /// Args:
+    ///     scope: Whose nonce it is: the client's DID.
+    ///     nonce: The random value of the request.
+    ///     remember_until_ms: Signed time + skew + margin, in ms since the epoch.
+    ///     purpose: What the nonce is for; the same nonce for another purpose is another.
+    ///     now_ms: The time; the clock is asked if it is left out.
+    ///
+    /// Raises:
+    ///     ReplayDetectedError: Admitted before, or of a time that is over or was given up.
+    ///     CapacityError: Full. Nothing was evicted and the nonce was not admitted.
+    ///     UsageError: ``remember_until_ms`` lies further ahead than ``horizon_ms``.
+    ///     StorageError: The file was removed or replaced: open it again.
+    ///
+    /// Cost: about 0.2 µs with a million live nonces. Never blocks, holds the interpreter lock.
+    /// Source: docs/protocol.md, "Order of work on M1".
+    #[pyo3(signature = (scope, nonce, remember_until_ms, *, purpose="", now_ms=None))]
+    fn admit(
+        &self,
+        py: Python<'_>,
+        scope: &str,
+        nonce: Input<'_>,
+        remember_until_ms: u64,
+        purpose: &str,
+        now_ms: Option<u64>,
+    ) -> PyResult<()> {
+        let nonce = Nonce { scope: scope.as_bytes(), nonce: nonce.as_slice(), remember_until_ms };
+        self.inner
+            .admit(purpose.as_bytes(), nonce, clock::or_now(now_ms))
+            .map_err(|error| errors::admit(py, error, "this request nonce", self.inner.capacity()))
+    }
+
+    /// One `bytes` of one verdict a nonce, see `Code`.
+    #[pyo3(signature = (scopes, nonces, remember_until_ms, *, purpose="", now_ms=None))]
+    fn _admit_many<'py>(
+        &self,
+        py: Python<'py>,
+        scopes: Scopes<'py>,
+        nonces: Batch<'py>,
+        remember_until_ms: Ends,
+        purpose: &str,
+        now_ms: Option<u64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let nonces = nonces.into_stable();
+        let nonces = nonces.slices();
+        let scopes = scopes.each(py, nonces.len())?;
+        let ends = remember_until_ms.each(py, nonces.len())?;
+        let now_ms = clock::or_now(now_ms);
+        let batch = nonces.iter().enumerate().map(|(at, nonce)| Nonce {
+            scope: scopes.get(at).unwrap_or(&scopes[0]).as_bytes(),
+            nonce,
+            remember_until_ms: *ends.get(at).unwrap_or(&ends[0]),
+        });
+        let expected_ns = nonces.len() * detach::ADMIT_NS;
+        let verdicts =
+            detach::run(py, expected_ns, || self.inner.admit_many(purpose.as_bytes(), batch, now_ms));
+        codes(py, &verdicts, self.inner.capacity())
+    }
+
+    /// How many nonces there is room for, at least.
+    #[getter]
+    fn capacity(&self) -> u64 {
+        self.inner.capacity()
+    }
+
+    /// How far ahead of the clock ``remember_until_ms`` may lie, in ms.
+    #[getter]
+    fn horizon_ms(&self) -> u64 {
+        self.inner.horizon_ms()
+    }
+
+    /// The file that is shared, or None.
+    #[getter]
+    fn path(&self) -> Option<PathBuf> {
+        self.path.clone()
+    }
+
+    /// Since when nothing is missing, in ms since the epoch: when the set was made, or when its file
+    /// was first opened after a start of the machine or after it was copied or restored.
+    #[getter]
+    fn remembers_since_ms(&self) -> u64 {
+        self.inner.remembers_since_ms()
+    }
+
+    /// Say whether everything that was admitted before ``remembers_since_ms`` is over by now.
+    ///
+    /// While it is not, a nonce may be fresh to the set and yet have been admitted before: demand
+    /// challenges.
+    ///
+    /// Args:
+    ///     now_ms: The time; the clock is asked if it is left out.
+    #[pyo3(signature = (*, now_ms=None))]
+    fn is_complete(&self, now_ms: Option<u64>) -> bool {
+        self.inner.is_complete(clock::or_now(now_ms))
+    }
+
+    /// What `statistics` is made of.
+    fn _statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let statistics = py.detach(|| self.inner.statistics());
+        replay_statistics::to_python(py, &statistics, self.inner.counts())
+    }
+
+    /// How many nonces are remembered, by all processes. Looks at every place: about 1 ms a million.
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(usize::try_from(py.detach(|| self.inner.statistics()).live)?)
+    }
+
+    // An empty set is as good as a full one, and counting takes its time.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __repr__(&self) -> String {
+        let place = match &self.path {
+            Some(path) => format!(", path='{}'", path.display()),
+            None => String::new(),
+        };
+        format!("ReplaySet({}, horizon_ms={}{place})", self.inner.capacity(), self.inner.horizon_ms())
+    }
+}
+
+/// Verdicts as `sage_native.replay` reads them. A refusal that is the caller's doing, or of a file
+/// that is gone, is raised: it holds for the whole batch.
+fn codes<'py>(
+    py: Python<'py>,
+    verdicts: &[Result<(), AdmitError>],
+    capacity: u64,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let mut codes = Vec::with_capacity(verdicts.len());
+    let (mut replayed, mut given_up, mut full) = (0, 0, 0);
+    let counted = |count: &mut usize, code: u8| {
+        *count += 1;
+        code
+    };
+    for verdict in verdicts {
+        codes.push(match verdict {
+            Ok(()) => 1_u8,
+            Err(AdmitError::Replayed) => counted(&mut replayed, 0),
+            Err(AdmitError::GivenUp) => counted(&mut given_up, 0),
+            Err(AdmitError::Full) => counted(&mut full, 2),
+            Err(
+                error @ (AdmitError::TooFarAhead { .. }
+                | AdmitError::BeyondBudget(_)
+                | AdmitError::OtherEnd
+                | AdmitError::Orphaned),
+            ) => return Err(errors::admit(py, *error, "a request nonce of the batch", capacity)),
+        });
+    }
+    for (reason, count) in [("replayed", replayed), ("given_up", given_up), ("full", full)] {
+        if count > 0 {
+            events::refused(py, reason, count);
+        }
+    }
+    Ok(PyBytes::new(py, &codes))
+}
+
+/// One scope for all nonces of a batch, or one for each.
+pub enum Scopes<'py> {
+    One(Bound<'py, PyString>),
+    Many(Vec<Bound<'py, PyString>>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Scopes<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.cast::<PyString>() {
+            Ok(scope) => Ok(Self::One(scope.to_owned())),
+            Err(_) => object.extract().map(Self::Many),
+        }
+    }
+}
+
+impl Scopes<'_> {
+    /// One text for all, or as many as nonces.
+    fn each(&self, py: Python<'_>, nonce_count: usize) -> PyResult<Vec<&str>> {
+        match self {
+            Self::One(scope) => Ok(vec![scope.to_str()?]),
+            Self::Many(scopes) => {
+                same_count(py, &[("nonces", nonce_count), ("scopes", scopes.len())])?;
+                let texts = scopes.iter().map(|scope| scope.to_str()).collect::<PyResult<Vec<_>>>()?;
+                // Nobody looks at it when there are no nonces.
+                Ok(if texts.is_empty() { vec![""] } else { texts })
+            }
+        }
+    }
+}
+
+/// One end for all nonces of a batch, or one for each.
+pub enum Ends {
+    One(u64),
+    Many(Vec<u64>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Ends {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyInt>() {
+            return object.extract().map(Self::One);
+        }
+        if object.is_instance_of::<PyList>() {
+            return object.extract().map(Self::Many);
+        }
+        PyBuffer::<u64>::get(&object)?.to_vec(object.py()).map(Self::Many)
+    }
+}
+
+impl Ends {
+    fn each(self, py: Python<'_>, nonce_count: usize) -> PyResult<Vec<u64>> {
+        match self {
+            Self::One(end) => Ok(vec![end]),
+            Self::Many(ends) => {
+                same_count(py, &[("nonces", nonce_count), ("remember_until_ms", ends.len())])?;
+                Ok(if ends.is_empty() { vec![0] } else { ends })
+            }
+        }
+    }
+}
