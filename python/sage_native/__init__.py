@@ -11,6 +11,7 @@ from sage_native.aead import AeadKey, KeyEncryptionKey
 from sage_native.exceptions import (
     AuthenticationError,
     CapacityError,
+    ConfigurationError,
     ExpiredError,
     HandshakeError,
     KeyUnavailableError,
@@ -19,6 +20,7 @@ from sage_native.exceptions import (
     ReplayDetectedError,
     SageError,
     SessionStateError,
+    StorageError,
     UsageError,
 )
 from sage_native.kdf import Prk, hkdf_sha256
@@ -32,12 +34,13 @@ from sage_native.keys import (
     verify_many,
 )
 from sage_native.protocol import Initiator, Responder, Session, SessionTable
-from sage_native.replay import ReplaySet
+from sage_native.replay import ReplaySet, ReplayWindow, ReplayWindowTable
 
 __all__ = [
     "AeadKey",
     "AuthenticationError",
     "CapacityError",
+    "ConfigurationError",
     "EphemeralSecret",
     "ExpiredError",
     "HandshakeError",
@@ -49,6 +52,8 @@ __all__ = [
     "RekeyRequiredError",
     "ReplayDetectedError",
     "ReplaySet",
+    "ReplayWindow",
+    "ReplayWindowTable",
     "Responder",
     "SageError",
     "Session",
@@ -56,6 +61,7 @@ __all__ = [
     "SessionTable",
     "SigningKey",
     "StaticSecret",
+    "StorageError",
     "UsageError",
     "VerifyingKey",
     "X25519PublicKey",

@@ -2,6 +2,8 @@
 # functions themselves: help(sage_native.Session.seal) shows it.
 
 from collections.abc import Container, Sequence
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, NoReturn, Self, TypeAlias, final
 
@@ -368,6 +370,91 @@ class SessionTable(_Uncopied):
     def sweep(self, *, now_ms: int | None = None) -> int: ...
     def __contains__(self, session_id: str, /) -> bool: ...
     def __len__(self) -> int: ...
+
+_Path: TypeAlias = str | PathLike[str]
+_Statistics: TypeAlias = tuple[int, int, int, int, int, list[tuple[int, int]], int, int, int, int]
+
+@disjoint_base
+class ReplaySet(_Uncopied):
+    def __new__(
+        cls,
+        capacity: int = 1_000_000,
+        *,
+        horizon_ms: int = ...,
+        path: _Path | None = None,
+        now_ms: int | None = None,
+    ) -> Self: ...
+    def admit(
+        self,
+        scope: str,
+        nonce: _Buffer,
+        remember_until_ms: int,
+        *,
+        purpose: str = "",
+        now_ms: int | None = None,
+    ) -> None: ...
+    def _admit_many(
+        self,
+        scopes: str | list[str],
+        nonces: _Batch,
+        remember_until_ms: int | list[int] | NDArray[np.uint64],
+        *,
+        purpose: str = "",
+        now_ms: int | None = None,
+    ) -> bytes: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def horizon_ms(self) -> int: ...
+    @property
+    def path(self) -> Path | None: ...
+    @property
+    def remembers_since_ms(self) -> int: ...
+    def is_complete(self, *, now_ms: int | None = None) -> bool: ...
+    def _statistics(self) -> _Statistics: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> Literal[True]: ...
+
+@final
+class ReplayWindow(_Uncopied):
+    def __new__(cls) -> Self: ...
+    def admit(self, seq: int) -> None: ...
+    def is_fresh(self, seq: int) -> bool: ...
+    @property
+    def highest(self) -> int | None: ...
+
+@disjoint_base
+class ReplayWindowTable(_Uncopied):
+    def __new__(
+        cls,
+        capacity: int = 65_536,
+        *,
+        horizon_ms: int = 86_400_000,
+        path: _Path | None = None,
+        now_ms: int | None = None,
+    ) -> Self: ...
+    @property
+    def table_id(self) -> bytes: ...
+    def admit(
+        self,
+        session_id: str,
+        *,
+        epoch: int,
+        incarnation: _Buffer,
+        seq: int,
+        expires_ms: int,
+        direction: Literal["c2s", "s2c"] = "c2s",
+        now_ms: int | None = None,
+    ) -> None: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def horizon_ms(self) -> int: ...
+    @property
+    def path(self) -> Path | None: ...
+    def _statistics(self) -> _Statistics: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> Literal[True]: ...
 
 def encode_json(kind: _MessageKind, message: _Buffer) -> bytes: ...
 def decode_json(kind: _MessageKind, text: _Buffer) -> bytes: ...

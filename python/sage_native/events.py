@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "ReplayMemoryOpened", "ReplayRefused", "subscribe"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReplayRefused:
     """Request nonces or sequence numbers were refused.
 
@@ -40,7 +40,7 @@ class ReplayRefused:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReplayMemoryOpened:
     """A replay memory that processes share was opened.
 

@@ -40,7 +40,7 @@ __all__ = [
 _ADMITTED, _FULL = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Admissions:
     """The verdicts on a batch of request nonces, in its order.
 
@@ -54,7 +54,7 @@ class Admissions:
     full: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReplayStatistics:
     """What a replay memory holds, and what this object has answered.
 

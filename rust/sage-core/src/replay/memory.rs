@@ -61,12 +61,15 @@ impl Memory {
     /// Checks an end against the clock, and moves the table up to the present. Returns the
     /// generation in which the entry may be forgotten.
     ///
+    /// To a table time never runs back: behind the floor, the floor is the time.
+    ///
     /// The floor follows only a clock that agrees with what is to be admitted, and a handshake is
     /// signed with a time: a clock that runs ahead for a moment gives nothing up until somebody
     /// presents a request of that time.
     #[inline]
     pub(crate) fn enter(&self, remember_until_ms: u64, now_ms: u64) -> Result<u64, AdmitError> {
         let generations = self.layout.generations;
+        let now_ms = now_ms.max(generations.start_ms(self.table().floor()));
         let ahead_ms = remember_until_ms.saturating_sub(now_ms);
         if ahead_ms == 0 {
             return Err(AdmitError::GivenUp);

@@ -14,7 +14,7 @@
 //! # A claim
 //!
 //! 1. Read the floor. A name of a generation below it is given up.
-//! 2. Search the whole run. If the name is there and final, it is known.
+//! 2. Search for the name. If it is there and final, it is known.
 //! 3. If the name is there *tentative*, go on with step 6. But if a free slot lies before it, it is
 //!    misplaced: make the place spent and begin again. If it is of an earlier generation than this
 //!    request, write the later one, and begin again.
@@ -45,7 +45,9 @@
 //! found it misplaced, for i was free and lies before it, and made it spent, and then C could not make
 //! it final. So it was not there yet, and was written later, by somebody who had looked at i before B
 //! wrote, with a floor below b. He does not pass step 6, and neither does anybody with such a floor;
-//! to everybody with a higher one the name in k is misplaced or not the first.
+//! to everybody with a higher one the name in k is misplaced or not the first. So nobody makes the
+//! name final in k while it stands in i, tentative or final, and a search may end where it first
+//! finds the name.
 //!
 //! Somebody always gets it: whoever is refused has seen the name final.
 //!
@@ -221,7 +223,7 @@ impl<W: Words + ?Sized> Table<'_, W> {
 
     #[inline]
     fn search(&self, name: Name, floor: u64) -> Found {
-        let mut best = None;
+        let mut free = None;
         let mut line = name.home(self.layout.line_count);
         for passed_count in 0..MAX_RUN.min(self.layout.line_count) {
             let line_at = self.line_at(line);
@@ -238,27 +240,23 @@ impl<W: Words + ?Sized> Table<'_, W> {
                 let offset = bits.trailing_zeros() as usize;
                 Place { at: line_at + 1 + offset, slot: Slot::from_word(words[offset]) }
             };
-            while held_bits != 0 {
+            if held_bits != 0 {
                 let place = place(held_bits);
                 if place.slot.is_final() {
                     return Found::Final(place);
                 }
-                let before = (held_bits & held_bits.wrapping_neg()) - 1;
-                let is_first = best.is_none() && free_bits & before == 0;
-                if !matches!(best, Some(Found::Tentative { .. })) {
-                    best = Some(Found::Tentative { place, is_first });
-                }
-                held_bits &= held_bits - 1;
+                let is_first = free.is_none() && held_bits.trailing_zeros() < free_bits.trailing_zeros();
+                return Found::Tentative { place, is_first };
             }
-            if best.is_none() && free_bits != 0 {
-                best = Some(Found::Free { place: place(free_bits), passed_count });
+            if free.is_none() && free_bits != 0 {
+                free = Some(Found::Free { place: place(free_bits), passed_count });
             }
-            if best.is_some() && mark < floor {
+            if free.is_some() && mark < floor {
                 break;
             }
             line = self.next_line(line);
         }
-        best.unwrap_or(Found::Nothing)
+        free.unwrap_or(Found::Nothing)
     }
 
     #[inline]

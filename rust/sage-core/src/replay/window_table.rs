@@ -43,7 +43,7 @@ use crate::record::{Direction, IncarnationId, SessionId};
 use crate::window::WINDOW_LEN;
 
 /// Words of a body: five cache lines.
-const BODY_WORDS: usize = 40;
+pub(super) const BODY_WORDS: usize = 40;
 /// Words of a ring. 33 blocks of 32 can hold a part of a window of 1,024.
 const RING_LEN: u64 = BODY_WORDS as u64 - 1;
 const BLOCK_LEN: u64 = 32;
@@ -202,14 +202,15 @@ impl WindowTable {
     }
 }
 
-enum Step {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
     Admitted,
     Replayed,
     Lost,
 }
 
 /// What lies behind a place.
-struct Body<'a, W: ?Sized> {
+pub(super) struct Body<'a, W: ?Sized> {
     words: &'a W,
     place: Place,
     owner: u64,
@@ -217,7 +218,7 @@ struct Body<'a, W: ?Sized> {
 }
 
 impl<'a, W: Words + ?Sized> Body<'a, W> {
-    fn of(table: Table<'a, W>, place: Place) -> Self {
+    pub(super) fn of(table: Table<'a, W>, place: Place) -> Self {
         let offset = place.at - table.layout.lines_at;
         let number = offset / LINE_WORDS * LINE_SLOTS + offset % LINE_WORDS - 1;
         let bodies_at = table.layout.lines_at + table.layout.line_count as usize * LINE_WORDS;
@@ -229,7 +230,7 @@ impl<'a, W: Words + ?Sized> Body<'a, W> {
         self.place.slot.has_generation(generation)
     }
 
-    fn admit(&self, seq: u64) -> Step {
+    pub(super) fn admit(&self, seq: u64) -> Step {
         if self.is_behind(seq) {
             return Step::Replayed;
         }
@@ -256,7 +257,7 @@ impl<'a, W: Words + ?Sized> Body<'a, W> {
         Step::Admitted
     }
 
-    fn is_fresh(&self, seq: u64) -> bool {
+    pub(super) fn is_fresh(&self, seq: u64) -> bool {
         let word = self.words.load(self.word_at(seq));
         let bit = 1 << (seq % BLOCK_LEN);
         !self.is_behind(seq) && self.bits(word, seq / BLOCK_LEN).is_some_and(|bits| bits & bit == 0)
@@ -307,4 +308,4 @@ impl<'a, W: Words + ?Sized> Body<'a, W> {
 
 const _: () = assert!(HARD_BUDGET.records / BLOCK_LEN < 1 << 20, "a block fits its bits");
 const _: () = assert!(RING_LEN * BLOCK_LEN >= WINDOW_LEN + BLOCK_LEN, "a ring holds a window");
-const _: () = assert!(HEADER_WORDS % LINE_WORDS == 0, "lines begin where cache lines do");
+const _: () = assert!(HEADER_WORDS.is_multiple_of(LINE_WORDS), "lines begin where cache lines do");

@@ -3,6 +3,7 @@
 mod capacity;
 mod files;
 mod interleavings;
+mod interruptions;
 mod modelled;
 mod naive;
 mod shared_windows;

@@ -18,6 +18,7 @@ struct Naive {
 
 impl Naive {
     fn admit(&mut self, scope: u8, nonce: u8, until_ms: u64, now_ms: u64) -> Result<(), AdmitError> {
+        let now_ms = now_ms.max(self.given_up_before_ms);
         if until_ms <= now_ms {
             return Err(AdmitError::GivenUp);
         }

@@ -14,7 +14,7 @@ const THREADS: usize = 4;
 fn exactly_one_of_many_is_admitted() {
     const ROUNDS: u64 = 100;
     const LEN: u64 = 1000;
-    let (set, barrier) = (Arc::new(set(3 * LEN)), Arc::new(Barrier::new(THREADS)));
+    let (set, barrier) = (Arc::new(set(8 * LEN)), Arc::new(Barrier::new(THREADS)));
     let workers: Vec<_> = (0..THREADS)
         .map(|worker| {
             let (set, barrier) = (Arc::clone(&set), Arc::clone(&barrier));
