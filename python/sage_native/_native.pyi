@@ -245,6 +245,9 @@ class Session(_Secret):
     def epoch(self) -> int | None: ...
     @property
     def rekey_wanted(self) -> bool: ...
+    def share_windows(
+        self, windows: ReplayWindowTable, *, now_ms: int | None = None
+    ) -> None: ...
     def confirm(self, message: _Buffer, *, now_ms: int | None = None) -> None: ...
     def seal(
         self,
@@ -329,7 +332,12 @@ class WrappedSession:
     @property
     def wrapped_secret(self) -> bytes: ...
     def unwrap(
-        self, kek: KeyEncryptionKey, *, store: str, now_ms: int | None = None
+        self,
+        kek: KeyEncryptionKey,
+        *,
+        store: str,
+        windows: ReplayWindowTable | None = None,
+        now_ms: int | None = None,
     ) -> Session: ...
     def rewrap(
         self, old: KeyEncryptionKey, new: KeyEncryptionKey, *, store: str

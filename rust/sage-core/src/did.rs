@@ -5,6 +5,7 @@
 //! query or fragment. `did:key` names an Ed25519 key by itself and needs nobody to resolve it.
 
 use core::fmt;
+use std::sync::Arc;
 
 use crate::error::InputError;
 
@@ -14,9 +15,9 @@ pub const MAX_DID_LEN: usize = 256;
 /// Multicodec `ed25519-pub` (0xed) as a varint, in front of the key inside a `did:key`.
 const ED25519_MULTICODEC: [u8; 2] = [0xed, 0x01];
 
-/// A checked DID.
+/// A checked DID. Copies share the text: a server's own stands in every session.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Did(Box<str>);
+pub struct Did(Arc<str>);
 
 impl Did {
     /// Checks `text` against W3C DID Core §3.1 and this protocol's narrowing of it.

@@ -35,7 +35,8 @@ pub(crate) struct Epoch {
     pub(crate) keys: RecordKeys,
 }
 
-/// The record keys derived so far. They may outlive their secrets by a minute after a rekey.
+/// The record keys derived so far, and not put to rest. They may outlive their secrets by a minute
+/// after a rekey.
 #[derive(Default)]
 pub(crate) struct RecordKeys {
     pub(crate) sender: Option<Sender>,
@@ -53,10 +54,11 @@ impl Epoch {
     pub(crate) fn sender(&mut self, random: &mut dyn RandomSource) -> Result<&mut Sender, SessionError> {
         if self.keys.sender.is_none() {
             let id: IncarnationId = draw(random)?;
-            let key = RecordKey::derive(&prk(&self.send_secret), &id);
-            self.keys.sender = Some(Sender { id, key, records: 0, bytes: 0 });
+            self.keys.sender = Some(Sender { id, key: None, records: 0, bytes: 0 });
         }
-        Ok(self.keys.sender.as_mut().expect("drawn above"))
+        let sender = self.keys.sender.as_mut().expect("drawn above");
+        wake(&mut sender.key, &sender.id, &self.send_secret);
+        Ok(sender)
     }
 
     /// Opens a record of this epoch and returns the receiver whose window is to decide. A receiver
@@ -70,19 +72,53 @@ impl Epoch {
         max_incarnations: usize,
     ) -> Result<&mut ReplayWindow, SessionError> {
         if self.keys.knows(&header.incarnation) {
+            let receiver = &mut self.keys.receivers[self.keys.recent];
+            wake(&mut receiver.key, &receiver.id, &self.receive_secret);
             return self.keys.open(header, record, aad, plaintext);
         }
         let id = header.incarnation;
-        let key = RecordKey::derive(&prk(&self.receive_secret), &id);
+        let key = Box::new(RecordKey::derive(&prk(&self.receive_secret), &id));
         open_with(&key, header, record, aad, plaintext)?;
         if self.keys.receivers.len() >= max_incarnations {
             return Err(SessionError::RekeyRequired);
         }
-        Ok(self.keys.add(Receiver { id, key, window: ReplayWindow::new() }))
+        Ok(self.keys.add(Receiver { id, key: Some(key), window: ReplayWindow::new() }))
+    }
+
+    /// Drops the record keys; who they belong to, counters and windows stay.
+    pub(crate) fn rest(&mut self) {
+        if let Some(sender) = &mut self.keys.sender {
+            sender.key = None;
+        }
+        for receiver in &mut self.keys.receivers {
+            receiver.key = None;
+        }
+    }
+
+    /// The record keys alone, all of them derived: their secrets go.
+    pub(crate) fn into_keys(mut self) -> RecordKeys {
+        if let Some(sender) = &mut self.keys.sender {
+            wake(&mut sender.key, &sender.id, &self.send_secret);
+        }
+        for receiver in &mut self.keys.receivers {
+            wake(&mut receiver.key, &receiver.id, &self.receive_secret);
+        }
+        self.keys
+    }
+}
+
+fn wake(key: &mut Option<Box<RecordKey>>, id: &IncarnationId, secret: &Secret<32>) {
+    if key.is_none() {
+        *key = Some(Box::new(RecordKey::derive(&prk(secret), id)));
     }
 }
 
 impl RecordKeys {
+    /// True once a record was opened.
+    pub(crate) fn has_received(&self) -> bool {
+        !self.receivers.is_empty()
+    }
+
     fn knows(&mut self, id: &IncarnationId) -> bool {
         if self.receivers.get(self.recent).is_some_and(|receiver| receiver.id == *id) {
             return true;
@@ -114,7 +150,8 @@ impl RecordKeys {
             return Err(SessionError::AuthenticationFailed);
         }
         let receiver = &mut self.receivers[self.recent];
-        open_with(&receiver.key, header, record, aad, plaintext)?;
+        let key = receiver.key.as_ref().expect("woken before use");
+        open_with(key, header, record, aad, plaintext)?;
         Ok(&mut receiver.window)
     }
 }

@@ -6,6 +6,7 @@
 use core::fmt;
 
 use crate::random::RandomError;
+use crate::replay::AdmitError;
 
 /// The caller handed in something of the wrong shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +137,10 @@ pub enum SessionError {
     Restored,
     /// A responder's session that was carried over a `fork`: only a store can decide a rekey.
     Forked,
+    /// The table of shared windows has no place for another sending process.
+    WindowsFull,
+    /// The file behind the shared windows is gone: what was delivered cannot be told.
+    WindowsLost,
     /// The exporter does not survive a restore.
     NoExporter,
     /// A step that this role or state does not have.
@@ -149,6 +154,25 @@ pub enum SessionError {
 impl From<InputError> for SessionError {
     fn from(error: InputError) -> Self {
         Self::Input(error)
+    }
+}
+
+/// What a table of shared windows says of a record whose tag has verified.
+impl From<AdmitError> for SessionError {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            // Another session under the same fingerprint: it may only be refused.
+            AdmitError::Replayed | AdmitError::OtherEnd => Self::Replayed,
+            AdmitError::GivenUp => Self::Expired,
+            AdmitError::Full => Self::WindowsFull,
+            // No sender seals that far.
+            AdmitError::BeyondBudget(_) => Self::RekeyRequired,
+            AdmitError::TooFarAhead { .. } => Self::Input(InputError::Value {
+                what: "session lifetime",
+                why: "is longer than the table of shared windows looks ahead",
+            }),
+            AdmitError::Orphaned => Self::WindowsLost,
+        }
     }
 }
 

@@ -55,7 +55,8 @@ impl Drop for RecordKey {
 /// The sending side of this process for one epoch.
 pub(crate) struct Sender {
     pub(crate) id: IncarnationId,
-    pub(crate) key: RecordKey,
+    /// `None` at rest.
+    pub(crate) key: Option<Box<RecordKey>>,
     /// Records sealed so far, which is also the next sequence number.
     pub(crate) records: u64,
     /// Plaintext bytes sealed so far.
@@ -65,6 +66,7 @@ pub(crate) struct Sender {
 /// What a receiver keeps for one sending process, from its first valid record on.
 pub(crate) struct Receiver {
     pub(crate) id: IncarnationId,
-    pub(crate) key: RecordKey,
+    /// `None` at rest.
+    pub(crate) key: Option<Box<RecordKey>>,
     pub(crate) window: ReplayWindow,
 }

@@ -41,7 +41,7 @@ pub(crate) struct Progress {
     /// Client: the R1 of this epoch, sent and repeated unchanged.
     asked: Option<Box<Request>>,
     /// Server: what was committed for the epoch before.
-    committed: Option<Committed>,
+    committed: Option<Box<Committed>>,
 }
 
 /// The one decision about an epoch.
@@ -89,11 +89,11 @@ impl Prepared {
 
 impl Progress {
     pub(crate) fn with_committed(committed: Option<Committed>) -> Self {
-        Self { asked: None, committed }
+        Self { asked: None, committed: committed.map(Box::new) }
     }
 
     pub(crate) fn committed(&self) -> Option<&Committed> {
-        self.committed.as_ref()
+        self.committed.as_deref()
     }
 
     /// Both sides have arrived: the committed pair has done its work.
@@ -215,7 +215,7 @@ impl Session {
                 let Step { next, committed, .. } = *step;
                 let reply = committed.reply.to_vec();
                 live.advance(next, now_ms);
-                live.rekey.committed = Some(committed);
+                live.rekey.committed = Some(Box::new(committed));
                 Ok(reply)
             }
         }

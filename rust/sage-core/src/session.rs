@@ -16,23 +16,29 @@
 //! changes nothing.
 
 use core::mem::MaybeUninit;
+use std::sync::Arc;
 
 use zeroize::Zeroize;
 
 use crate::did::Did;
 use crate::ed25519::VerifyingKey;
-use crate::epoch::{Epoch, HARD_BUDGET, RecordKeys, SOFT_BUDGET};
+use crate::epoch::{Epoch, HARD_BUDGET, RecordKeys, SOFT_BUDGET, prk};
 use crate::error::{InputError, SessionError};
 use crate::fork;
 use crate::handshake::Confirmation;
-use crate::hkdf::{LABEL_PREFIX, MAX_OKM_LEN, Prk};
+use crate::hkdf::{LABEL_PREFIX, MAX_OKM_LEN};
 use crate::incarnation::Sender;
 use crate::random::RandomSource;
 use crate::record::{Direction, Flags, HEADER_LEN, Header, MAX_PLAINTEXT_LEN, RECORD_OVERHEAD, SessionId};
 use crate::rekey;
+use crate::replay::{AdmitError, WindowName, WindowTable};
+use crate::secret::Secret;
+use crate::wrap::NO_WINDOWS;
 
 /// How long record keys of the epoch before stay, for answers that are under way.
 pub const PREVIOUS_EPOCH_MS: u64 = 60_000;
+/// After how much silence a session is put to rest.
+pub const REST_AFTER_MS: u64 = 10_000;
 /// Sending processes a receiver keeps windows for, unless told otherwise.
 pub const DEFAULT_MAX_INCARNATIONS: usize = 64;
 
@@ -107,7 +113,7 @@ pub struct SealOptions<'a> {
 
 /// One side of a session.
 pub struct Session {
-    terms: Terms,
+    terms: Arc<Terms>,
     state: State,
     live: Option<Box<Live>>,
     max_incarnations: usize,
@@ -116,13 +122,15 @@ pub struct Session {
 /// Everything that is erased when the session ends.
 pub(crate) struct Live {
     pub(crate) epoch: Epoch,
-    pub(crate) previous: Option<Previous>,
+    pub(crate) previous: Option<Box<Previous>>,
     pub(crate) rekey: rekey::Progress,
     pub(crate) restored: bool,
-    confirmation: Option<Confirmation>,
-    exporter: Option<Prk>,
+    confirmation: Option<Box<Confirmation>>,
+    exporter: Option<Secret<32>>,
     last_activity_ms: u64,
     peer_wants_rekey: bool,
+    /// Windows of all workers, instead of this process's own.
+    shared_windows: Option<Arc<WindowTable>>,
     /// The process that used the session last, as `fork.rs` numbers them.
     generation: u64,
     /// True in a process that has the session only by fork.
@@ -140,7 +148,7 @@ impl Session {
     pub(crate) fn new(
         terms: Terms,
         epoch: Epoch,
-        exporter: Option<Prk>,
+        exporter: Option<Secret<32>>,
         confirmation: Option<Confirmation>,
         now_ms: u64,
     ) -> Self {
@@ -150,28 +158,70 @@ impl Session {
             previous: None,
             rekey: rekey::Progress::default(),
             restored: false,
-            confirmation,
+            confirmation: confirmation.map(Box::new),
             exporter,
             last_activity_ms: now_ms,
             peer_wants_rekey: false,
+            shared_windows: None,
             generation: fork::generation(),
             forked: false,
         };
-        Self { terms, state, live: Some(Box::new(live)), max_incarnations: DEFAULT_MAX_INCARNATIONS }
+        let max_incarnations = DEFAULT_MAX_INCARNATIONS;
+        Self { terms: Arc::new(terms), state, live: Some(Box::new(live)), max_incarnations }
     }
 
     /// A session out of a store: its windows are lost, so it must rekey before anything else.
-    pub(crate) fn restored(terms: Terms, epoch: Epoch, progress: rekey::Progress, now_ms: u64) -> Self {
+    /// Those of later epochs may lie in a table.
+    pub(crate) fn restored(
+        terms: Terms,
+        epoch: Epoch,
+        progress: rekey::Progress,
+        windows: Option<Arc<WindowTable>>,
+        now_ms: u64,
+    ) -> Self {
         let mut session = Self::new(terms, epoch, None, None, now_ms);
         let live = session.live.as_mut().expect("just made");
         live.restored = true;
         live.rekey = progress;
+        live.shared_windows = windows;
         session
+    }
+
+    /// A session out of a store whose windows are not lost: they lie in this table.
+    pub(crate) fn resumed(
+        terms: Terms,
+        epoch: Epoch,
+        progress: rekey::Progress,
+        windows: Arc<WindowTable>,
+        now_ms: u64,
+    ) -> Self {
+        let mut session = Self::restored(terms, epoch, progress, Some(windows), now_ms);
+        session.live.as_mut().expect("just made").restored = false;
+        session
+    }
+
+    /// Keeps the replay windows in a table of all workers of this machine, from the first record on.
+    ///
+    /// # Errors
+    /// [`SessionError::OutOfOrder`] once a record was opened; [`SessionError::Input`] if the session
+    /// may live longer than the table looks ahead.
+    pub fn share_windows(&mut self, windows: Arc<WindowTable>, now_ms: u64) -> Result<(), SessionError> {
+        let lifetime_ms = self.terms.expires_ms.saturating_sub(now_ms);
+        let live = self.live(now_ms)?;
+        if live.epoch.keys.has_received() {
+            return Err(SessionError::OutOfOrder("share the windows before the first record is opened"));
+        }
+        if lifetime_ms > windows.horizon_ms() {
+            let horizon_ms = windows.horizon_ms();
+            return Err(AdmitError::TooFarAhead { ahead_ms: lifetime_ms, horizon_ms }.into());
+        }
+        live.shared_windows = Some(windows);
+        Ok(())
     }
 
     /// What was agreed.
     #[must_use]
-    pub fn terms(&self) -> &Terms {
+    pub fn terms(&self) -> &Arc<Terms> {
         &self.terms
     }
 
@@ -296,7 +346,7 @@ impl Session {
         }
         let live = self.open_live(now_ms)?;
         let exporter = live.exporter.as_ref().ok_or(SessionError::NoExporter)?;
-        exporter.expand_label(LABEL_PREFIX, label, &crate::aws_lc::sha256(&[context]), okm);
+        prk(exporter).expand_label(LABEL_PREFIX, label, &crate::aws_lc::sha256(&[context]), okm);
         Ok(())
     }
 
@@ -326,10 +376,16 @@ impl Session {
     }
 
     /// Drops what has passed its deadline: old record keys, a late confirmation, the session itself.
-    /// Every use does the same; this is for sessions that nobody uses.
+    /// Every use does the same; this is for sessions that nobody uses. Record keys of a session that
+    /// was silent for [`REST_AFTER_MS`] are dropped too, and derived again when they are needed: they
+    /// are most of its memory.
     pub fn sweep(&mut self, now_ms: u64) {
         // Whether it has ended is told by its state.
-        let _still_alive = self.live(now_ms).is_ok();
+        if let Ok(live) = self.live(now_ms)
+            && now_ms.saturating_sub(live.last_activity_ms) >= REST_AFTER_MS
+        {
+            live.epoch.rest();
+        }
     }
 
     /// The secrets, unless the session has ended or its time is up, which ends it.
@@ -385,7 +441,8 @@ impl Session {
             Header { suite, direction, flags, session_id, incarnation: sender.id, epoch, seq }.to_bytes();
         let (header_out, sealed) = out.split_at_mut(HEADER_LEN);
         header_out.write_copy_of_slice(&header);
-        sender.key.seal(seq, [&header, options.aad], plaintext, sealed);
+        let key = sender.key.as_ref().expect("woken before use");
+        key.seal(seq, [&header, options.aad], plaintext, sealed);
         live.last_activity_ms = live.last_activity_ms.max(now_ms);
         Ok(())
     }
@@ -404,6 +461,7 @@ impl Session {
             && header.direction != role.sends()
             && header.suite == suite_byte(self.terms.suite);
         let half_open = self.state == State::HalfOpen;
+        let expires_ms = self.terms.expires_ms;
         let live = self.live(now_ms)?;
         if !mine {
             return Err(SessionError::AuthenticationFailed);
@@ -411,7 +469,7 @@ impl Session {
         if live.is_forked() {
             return Err(SessionError::Forked);
         }
-        if half_open && live.confirmation.as_ref().is_some_and(Confirmation::needs_signature) {
+        if half_open && live.confirmation.as_ref().is_some_and(|expected| expected.needs_signature()) {
             return Err(SessionError::HalfOpen);
         }
         if header.epoch == live.epoch.number {
@@ -419,18 +477,29 @@ impl Session {
             if live.restored {
                 return Err(SessionError::RekeyRequired);
             }
-            if !window.admit(header.seq) {
-                return Err(SessionError::Replayed);
+            match &live.shared_windows {
+                Some(shared) => shared.admit(&shared_name(header), header.seq, expires_ms, now_ms)?,
+                None if window.admit(header.seq) => (),
+                None => return Err(SessionError::Replayed),
             }
             live.rekey.first_record_verified();
             live.peer_wants_rekey |= header.flags.contains(Flags::REKEY_WANTED);
         } else {
+            let shared = live.shared_windows.clone();
             let window = live.previous_keys(header.epoch)?.open(header, record, aad, plaintext)?;
             // A request that comes first after the rekey was not executed, and its sender is told
             // so; an answer is still welcome.
-            match role {
-                Role::Responder if window.is_fresh(header.seq) => return Err(SessionError::RekeyRequired),
-                Role::Initiator if window.admit(header.seq) => (),
+            match (role, shared) {
+                (Role::Initiator, Some(shared)) => {
+                    shared.admit(&shared_name(header), header.seq, expires_ms, now_ms)?;
+                }
+                (Role::Initiator, None) if window.admit(header.seq) => (),
+                (Role::Responder, Some(shared)) if shared.is_fresh(&shared_name(header), header.seq) => {
+                    return Err(SessionError::RekeyRequired);
+                }
+                (Role::Responder, None) if window.is_fresh(header.seq) => {
+                    return Err(SessionError::RekeyRequired);
+                }
                 _ => return Err(SessionError::Replayed),
             }
         }
@@ -458,11 +527,10 @@ impl Live {
     /// unless their windows are lost: then nobody knows what they have delivered.
     pub(crate) fn advance(&mut self, next: Epoch, now_ms: u64) {
         let last = core::mem::replace(&mut self.epoch, next);
-        self.previous = (!self.restored).then(|| Previous {
-            number: last.number,
-            keys: last.keys,
-            until_ms: now_ms.saturating_add(PREVIOUS_EPOCH_MS),
-        });
+        let until_ms = now_ms.saturating_add(PREVIOUS_EPOCH_MS);
+        let number = last.number;
+        let previous = || Box::new(Previous { number, keys: last.into_keys(), until_ms });
+        self.previous = (!self.restored).then(previous);
         self.peer_wants_rekey = false;
         self.restored = false;
     }
@@ -508,6 +576,11 @@ impl Live {
         }
     }
 
+    /// The id of the table that the windows lie in, or what stands for none.
+    pub(crate) fn windows_id(&self) -> [u8; 16] {
+        self.shared_windows.as_ref().map_or(NO_WINDOWS, |windows| *windows.id())
+    }
+
     fn previous_keys(&mut self, epoch: u32) -> Result<&mut RecordKeys, SessionError> {
         match &mut self.previous {
             Some(previous) if previous.number == epoch => Ok(&mut previous.keys),
@@ -532,6 +605,12 @@ impl Sender {
     fn is_past_soft_budget(&self) -> bool {
         self.records >= SOFT_BUDGET.records || self.bytes >= SOFT_BUDGET.bytes
     }
+}
+
+/// The window of the process that sealed a record.
+fn shared_name(header: &Header) -> WindowName {
+    let Header { session_id, direction, epoch, incarnation, .. } = *header;
+    WindowName { session_id, direction, epoch, incarnation }
 }
 
 fn suite_byte(suite: u16) -> u8 {

@@ -11,8 +11,8 @@
 pub const WINDOW_LEN: u64 = 1024;
 
 const WORD_BITS: u64 = 64;
-/// A power of two above `WINDOW_LEN / 64`, so that the ring index is a mask.
-const WORDS: u64 = 32;
+/// One more than `WINDOW_LEN / 64`: the window ends anywhere in a word.
+const WORDS: u64 = WINDOW_LEN / WORD_BITS + 1;
 
 /// One ring. `highest` is meaningful once `any` is set.
 #[derive(Clone)]

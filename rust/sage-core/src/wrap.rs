@@ -3,9 +3,11 @@
 //! A store holds rows and may be copied, edited and restored by people who must not read sessions.
 //! What is sealed is bound to its row: the associated data is `lp` of each of store name, session
 //! id, client DID, server DID, created, expires, epoch, KEK id. A row that was swapped, extended or
-//! given another owner does not open. Stored are the current epoch's secrets and the committed
-//! rekey, never record keys, windows or the exporter: a restored session has lost its windows and
-//! demands a rekey first.
+//! given another owner does not open. Stored are the current epoch's secrets, the committed rekey, and
+//! the id of the table that the replay windows lie in, never record keys, windows or the exporter: a
+//! session that is restored without that very table has lost its windows and demands a rekey first.
+
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -16,12 +18,15 @@ use crate::error::{InputError, SessionError};
 use crate::kek::{KeyEncryptionKey, OVERHEAD};
 use crate::random::RandomSource;
 use crate::record::SessionId;
+use crate::replay::WindowTable;
 use crate::rekey::{Committed, Prepared, Progress};
 use crate::secret::Secret;
 use crate::session::{Role, Session, Terms};
 use crate::wire::{Reader, Truncated, put_lp};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Stands for windows that were this process's own.
+pub(crate) const NO_WINDOWS: [u8; 16] = [0; 16];
 /// The longest name of a store, in bytes.
 pub const MAX_STORE_NAME_LEN: usize = 255;
 
@@ -73,7 +78,10 @@ impl Session {
     ) -> Result<WrappedSession, SessionError> {
         let terms = self.terms().clone();
         let live = self.unforked(now_ms)?;
-        seal_row(&terms, &live.epoch, live.rekey.committed(), kek, store_name, random)
+        // Windows that are lost are not in the table either.
+        let windows_id = if live.restored { NO_WINDOWS } else { live.windows_id() };
+        let row = Row { terms: &terms, epoch: &live.epoch, committed: live.rekey.committed(), windows_id };
+        row.seal(kek, store_name, random)
     }
 
     /// The row to store *before* a prepared rekey is committed: the next epoch with its committed
@@ -89,16 +97,17 @@ impl Session {
         now_ms: u64,
         random: &mut dyn RandomSource,
     ) -> Result<Option<WrappedSession>, SessionError> {
-        self.fitting(prepared, now_ms)?;
+        let windows_id = self.fitting(prepared, now_ms)?.windows_id();
         let Some(step) = prepared.step() else { return Ok(None) };
-        let committed = Some(&step.committed);
-        seal_row(self.terms(), &step.next, committed, kek, store_name, random).map(Some)
+        let (terms, committed) = (self.terms(), Some(&step.committed));
+        Row { terms, epoch: &step.next, committed, windows_id }.seal(kek, store_name, random).map(Some)
     }
 }
 
 impl WrappedSession {
-    /// The session of this row, which demands a rekey before anything else. Whether it has expired
-    /// shows at its first use.
+    /// The session of this row. If its windows lie in the table that is given it goes on at once;
+    /// otherwise they are lost and it demands a rekey before anything else, and keeps windows in the
+    /// table from then on. Whether it has expired shows at its first use.
     ///
     /// # Errors
     /// [`UnwrapError`].
@@ -106,11 +115,12 @@ impl WrappedSession {
         &self,
         kek: &KeyEncryptionKey,
         store_name: &str,
+        windows: Option<Arc<WindowTable>>,
         now_ms: u64,
     ) -> Result<Session, UnwrapError> {
         let plaintext = self.open(kek, store_name)?;
         // The tag holds, so only another version of this code could have written something else.
-        self.parse(&plaintext, now_ms).map_err(|_| UnwrapError::NotAuthentic)
+        self.parse(&plaintext, windows, now_ms).map_err(|_| UnwrapError::NotAuthentic)
     }
 
     /// The same row under another key-encryption key.
@@ -160,7 +170,12 @@ impl WrappedSession {
         Ok(aad)
     }
 
-    fn parse(&self, plaintext: &[u8], now_ms: u64) -> Result<Session, Truncated> {
+    fn parse(
+        &self,
+        plaintext: &[u8],
+        windows: Option<Arc<WindowTable>>,
+        now_ms: u64,
+    ) -> Result<Session, Truncated> {
         let mut reader = Reader::new(plaintext);
         if reader.u8()? != VERSION {
             return Err(Truncated);
@@ -168,6 +183,7 @@ impl WrappedSession {
         let role = if reader.u8()? == 0 { Role::Initiator } else { Role::Responder };
         let suite = reader.u16()?;
         let idle_timeout_s = reader.u32()?;
+        let windows_id = *reader.array()?;
         let client_key = key(reader.array()?)?;
         let server_key = key(reader.array()?)?;
         let send_secret = Secret::copy_from(reader.array()?);
@@ -195,7 +211,13 @@ impl WrappedSession {
             idle_timeout_s,
         };
         let epoch = Epoch::new(self.epoch, send_secret, receive_secret);
-        Ok(Session::restored(terms, epoch, Progress::with_committed(committed), now_ms))
+        let progress = Progress::with_committed(committed);
+        Ok(match windows {
+            Some(windows) if *windows.id() == windows_id => {
+                Session::resumed(terms, epoch, progress, windows, now_ms)
+            }
+            windows => Session::restored(terms, epoch, progress, windows, now_ms),
+        })
     }
 }
 
@@ -203,38 +225,48 @@ fn key(bytes: &[u8; 32]) -> Result<VerifyingKey, Truncated> {
     VerifyingKey::from_bytes(bytes).map_err(|_| Truncated)
 }
 
-fn seal_row(
-    terms: &Terms,
-    epoch: &Epoch,
-    committed: Option<&Committed>,
-    kek: &KeyEncryptionKey,
-    store_name: &str,
-    random: &mut dyn RandomSource,
-) -> Result<WrappedSession, SessionError> {
-    let mut row = WrappedSession {
-        session_id: terms.session_id,
-        client_did: terms.client_did.clone(),
-        server_did: terms.server_did.clone(),
-        created_ms: terms.created_ms,
-        expires_ms: terms.expires_ms,
-        epoch: epoch.number,
-        kek_id: kek.id().into(),
-        wrapped_secret: Vec::new(),
-    };
-    // Large enough from the start: growing would leave an unerased copy behind.
-    let mut plaintext = Zeroizing::new(Vec::with_capacity(512));
-    plaintext.extend_from_slice(&[VERSION, u8::from(terms.role == Role::Responder)]);
-    plaintext.extend_from_slice(&terms.suite.to_be_bytes());
-    plaintext.extend_from_slice(&terms.idle_timeout_s.to_be_bytes());
-    plaintext.extend_from_slice(terms.client_key.as_bytes());
-    plaintext.extend_from_slice(terms.server_key.as_bytes());
-    plaintext.extend_from_slice(epoch.send_secret.expose());
-    plaintext.extend_from_slice(epoch.receive_secret.expose());
-    if let Some(committed) = committed {
-        plaintext.extend_from_slice(&committed.request);
-        plaintext.extend_from_slice(&committed.reply);
-        plaintext.extend_from_slice(committed.request_mac_key.expose());
+/// What stands in a row, or is bound to it.
+struct Row<'a> {
+    terms: &'a Terms,
+    epoch: &'a Epoch,
+    committed: Option<&'a Committed>,
+    windows_id: [u8; 16],
+}
+
+impl Row<'_> {
+    fn seal(
+        &self,
+        kek: &KeyEncryptionKey,
+        store_name: &str,
+        random: &mut dyn RandomSource,
+    ) -> Result<WrappedSession, SessionError> {
+        let Self { terms, epoch, committed, windows_id } = self;
+        let mut row = WrappedSession {
+            session_id: terms.session_id,
+            client_did: terms.client_did.clone(),
+            server_did: terms.server_did.clone(),
+            created_ms: terms.created_ms,
+            expires_ms: terms.expires_ms,
+            epoch: epoch.number,
+            kek_id: kek.id().into(),
+            wrapped_secret: Vec::new(),
+        };
+        // Large enough from the start: growing would leave an unerased copy behind.
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(512));
+        plaintext.extend_from_slice(&[VERSION, u8::from(terms.role == Role::Responder)]);
+        plaintext.extend_from_slice(&terms.suite.to_be_bytes());
+        plaintext.extend_from_slice(&terms.idle_timeout_s.to_be_bytes());
+        plaintext.extend_from_slice(windows_id);
+        plaintext.extend_from_slice(terms.client_key.as_bytes());
+        plaintext.extend_from_slice(terms.server_key.as_bytes());
+        plaintext.extend_from_slice(epoch.send_secret.expose());
+        plaintext.extend_from_slice(epoch.receive_secret.expose());
+        if let Some(committed) = committed {
+            plaintext.extend_from_slice(&committed.request);
+            plaintext.extend_from_slice(&committed.reply);
+            plaintext.extend_from_slice(committed.request_mac_key.expose());
+        }
+        row.wrapped_secret = kek.seal(&row.aad(store_name)?, &plaintext, random)?;
+        Ok(row)
     }
-    row.wrapped_secret = kek.seal(&row.aad(store_name)?, &plaintext, random)?;
-    Ok(row)
 }

@@ -1,6 +1,7 @@
 //! Two agents, one conversation: handshake, records, rekey, store and close, through the public API.
 
 use core::mem::MaybeUninit;
+use std::sync::Arc;
 
 use sage_core::did::Did;
 use sage_core::ed25519::{SigningKey, VerifyingKey};
@@ -9,7 +10,8 @@ use sage_core::handshake::{ChallengeKey, Initiator, Responder, SUITE_1};
 use sage_core::kek::KeyEncryptionKey;
 use sage_core::random::SystemRandom;
 use sage_core::record::RECORD_OVERHEAD;
-use sage_core::session::{SealOptions, Session, State};
+use sage_core::replay::WindowTable;
+use sage_core::session::{REST_AFTER_MS, SealOptions, Session, State};
 
 const NOW: u64 = 1_800_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -76,9 +78,18 @@ fn seal_answering(
 }
 
 fn open(session: &mut Session, record: &[u8]) -> Result<Vec<u8>, SessionError> {
+    open_at(session, record, NOW)
+}
+
+fn open_at(session: &mut Session, record: &[u8], now_ms: u64) -> Result<Vec<u8>, SessionError> {
     let mut out = vec![MaybeUninit::uninit(); record.len() - RECORD_OVERHEAD];
-    session.open(record, b"", NOW, &mut out)?;
+    session.open(record, b"", now_ms, &mut out)?;
     Ok(filled(&out))
+}
+
+fn window_table() -> Arc<WindowTable> {
+    let table = WindowTable::open(None, 100, 24 * HOUR_MS, NOW, &mut SystemRandom).expect("a table");
+    Arc::new(table)
 }
 
 #[allow(unsafe_code)]
@@ -156,7 +167,7 @@ fn a_second_request_adopts_the_committed_rekey() {
     let lost = client.rekey_request(NOW, random).expect("R1");
     server.answer_rekey(&lost, NOW, random).expect("R2, lost on the way");
     // The client restarts from its store and has forgotten its R1.
-    let mut client = row.unwrap(&kek, "test", NOW).expect("unwrap");
+    let mut client = row.unwrap(&kek, "test", None, NOW).expect("unwrap");
     assert_eq!(seal(&mut client, b"too early"), Err(SessionError::Restored));
     let again = client.rekey_request(NOW, random).expect("R1");
     assert_ne!(again, lost);
@@ -176,7 +187,7 @@ fn a_restored_server_demands_a_rekey_and_delivers_nothing_twice() {
     let record = seal(&mut client, b"once").expect("seal");
     open(&mut server, &record).expect("open");
     let row = server.wrap(&kek, "test", NOW, random).expect("wrap");
-    let mut restored = row.unwrap(&kek, "test", NOW).expect("unwrap");
+    let mut restored = row.unwrap(&kek, "test", None, NOW).expect("unwrap");
     assert_eq!(open(&mut restored, &record), Err(SessionError::RekeyRequired));
     let mut forged = record.clone();
     forged[50] ^= 1;
@@ -197,7 +208,7 @@ fn a_restored_client_takes_no_answer_twice() {
     let answer = seal(&mut server, b"once").expect("seal");
     open(&mut client, &answer).expect("open");
     let row = client.wrap(&kek, "test", NOW, random).expect("wrap");
-    let mut client = row.unwrap(&kek, "test", NOW).expect("unwrap");
+    let mut client = row.unwrap(&kek, "test", None, NOW).expect("unwrap");
     assert_eq!(open(&mut client, &answer), Err(SessionError::RekeyRequired));
     let r1 = client.rekey_request(NOW, random).expect("R1");
     let r2 = server.answer_rekey(&r1, NOW, random).expect("R2");
@@ -232,7 +243,7 @@ fn a_rekey_prepared_for_the_store_survives_a_crash_before_its_answer() {
     assert_eq!((server.epoch(), row.epoch), (Some(0), 1));
     // The compare-and-set won, the process died before it answered.
     drop(server);
-    let mut server = row.unwrap(&kek, "test", NOW).expect("unwrap");
+    let mut server = row.unwrap(&kek, "test", None, NOW).expect("unwrap");
     let r2 = server.answer_rekey(&r1, NOW, random).expect("the committed R2");
     client.accept_rekey(&r2, NOW).expect("accept");
     assert_eq!((client.epoch(), server.epoch()), (Some(1), Some(1)));
@@ -246,15 +257,15 @@ fn a_row_opens_only_where_it_belongs() {
     let kek = KeyEncryptionKey::new("kek-1", &[9; 32]).expect("id");
     let new = KeyEncryptionKey::new("kek-2", &[8; 32]).expect("id");
     let row = server.wrap(&kek, "test", NOW, random).expect("wrap");
-    assert!(row.unwrap(&kek, "test", NOW).is_ok());
-    assert!(row.unwrap(&kek, "other", NOW).is_err());
-    assert!(row.unwrap(&new, "test", NOW).is_err());
+    assert!(row.unwrap(&kek, "test", None, NOW).is_ok());
+    assert!(row.unwrap(&kek, "other", None, NOW).is_err());
+    assert!(row.unwrap(&new, "test", None, NOW).is_err());
     let mut longer = row.clone();
     longer.expires_ms += 1;
-    assert!(longer.unwrap(&kek, "test", NOW).is_err());
+    assert!(longer.unwrap(&kek, "test", None, NOW).is_err());
     let rewrapped = row.rewrap(&kek, &new, "test", random).expect("rewrap");
-    assert!(rewrapped.unwrap(&new, "test", NOW).is_ok());
-    assert!(rewrapped.unwrap(&kek, "test", NOW).is_err());
+    assert!(rewrapped.unwrap(&new, "test", None, NOW).is_ok());
+    assert!(rewrapped.unwrap(&kek, "test", None, NOW).is_err());
 }
 
 #[test]
@@ -337,4 +348,125 @@ fn record_keys_of_the_epoch_before_go_after_a_minute_of_any_use() {
     server.seal(b"", SealOptions::default(), NOW + 60_000, random, &mut out).expect("seal");
     // Even a clock that steps back does not bring it back.
     assert_eq!(seal_answering(&mut server, b"late", Some(0)), Err(SessionError::RekeyRequired));
+}
+
+#[test]
+fn a_session_put_to_rest_goes_on_where_it_stopped() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    server.confirm(&m3[16..], NOW).expect("confirm");
+    let records: Vec<_> = (0..3_u8).map(|n| seal(&mut client, &[n]).expect("seal")).collect();
+    open(&mut server, &records[1]).expect("open");
+    let answers: Vec<_> = (0..3_u8).map(|n| seal(&mut server, &[n]).expect("seal")).collect();
+    open(&mut client, &answers[0]).expect("open");
+
+    for session in [&mut client, &mut server] {
+        session.sweep(NOW + REST_AFTER_MS);
+    }
+    assert_eq!(open(&mut server, &records[1]), Err(SessionError::Replayed));
+    assert_eq!(open(&mut server, &records[2]).as_deref(), Ok(&[2][..]));
+    let next = seal(&mut server, b"next").expect("seal");
+    assert_eq!(open(&mut client, &next).as_deref(), Ok(&b"next"[..]));
+    for number in 4..7 {
+        let record = seal(&mut client, &[number]).expect("seal");
+        assert_eq!(open(&mut server, &record).as_deref(), Ok(&[number][..]), "no sequence number twice");
+    }
+
+    // Keys of an epoch that was at rest when it ended still open what is under way.
+    for session in [&mut client, &mut server] {
+        session.sweep(NOW + 2 * REST_AFTER_MS);
+    }
+    let r1 = client.rekey_request(NOW, &mut SystemRandom).expect("R1");
+    let r2 = server.answer_rekey(&r1, NOW, &mut SystemRandom).expect("R2");
+    client.accept_rekey(&r2, NOW).expect("accept");
+    assert_eq!(open(&mut client, &answers[1]).as_deref(), Ok(&[1][..]));
+    assert_eq!(open(&mut client, &answers[0]), Err(SessionError::Replayed));
+    assert_eq!(open(&mut server, &records[0]), Err(SessionError::RekeyRequired));
+}
+
+#[test]
+fn two_workers_share_a_session_through_its_row_and_a_table() {
+    let (mut client, mut first, m3) = Agents::new(false).handshake();
+    let (table, kek) = (window_table(), KeyEncryptionKey::new("kek", &[1; 32]).expect("an id"));
+    first.share_windows(Arc::clone(&table), NOW).expect("before the first record");
+    first.confirm(&m3[16..], NOW).expect("confirm");
+    let row = first.wrap(&kek, "test", NOW, &mut SystemRandom).expect("wrap");
+    let mut second = row.unwrap(&kek, "test", Some(Arc::clone(&table)), NOW).expect("unwrap");
+
+    let records: Vec<_> = (0..4_u8).map(|n| seal(&mut client, &[n]).expect("seal")).collect();
+    open(&mut first, &records[0]).expect("open");
+    assert_eq!(open(&mut second, &records[0]), Err(SessionError::Replayed));
+    open(&mut second, &records[1]).expect("no rekey is needed");
+    assert_eq!(open(&mut first, &records[1]), Err(SessionError::Replayed));
+    // Each seals under an incarnation of its own.
+    for worker in [&mut first, &mut second] {
+        let answer = seal(worker, b"answer").expect("seal");
+        assert_eq!(open(&mut client, &answer).as_deref(), Ok(&b"answer"[..]));
+    }
+
+    // With another table, or none, the windows are lost.
+    for other in [Some(window_table()), None] {
+        let mut lost = row.unwrap(&kek, "test", other.clone(), NOW).expect("unwrap");
+        assert_eq!(open(&mut lost, &records[2]), Err(SessionError::RekeyRequired));
+        // A row of a session whose windows are lost does not say that they lie in its table.
+        let row = lost.wrap(&kek, "test", NOW, &mut SystemRandom).expect("wrap");
+        let mut again = row.unwrap(&kek, "test", other, NOW).expect("unwrap");
+        assert_eq!(open(&mut again, &records[2]), Err(SessionError::RekeyRequired));
+    }
+    open(&mut second, &records[2]).expect("open");
+}
+
+#[test]
+fn a_rekey_leads_a_restored_session_into_the_table() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    server.confirm(&m3[16..], NOW).expect("confirm");
+    let (table, kek) = (window_table(), KeyEncryptionKey::new("kek", &[1; 32]).expect("an id"));
+    let random = &mut SystemRandom;
+    let row = server.wrap(&kek, "test", NOW, random).expect("wrap");
+    let mut restored = row.unwrap(&kek, "test", Some(Arc::clone(&table)), NOW).expect("unwrap");
+    let r1 = client.rekey_request(NOW, random).expect("R1");
+    let prepared = restored.prepare_rekey(&r1, NOW, random).expect("prepared");
+    let row = restored.wrap_prepared(&prepared, &kek, "test", NOW, random).expect("wrap").expect("a row");
+    let r2 = restored.commit_rekey(prepared, NOW, random).expect("R2");
+    client.accept_rekey(&r2, NOW).expect("accept");
+
+    let mut other = row.unwrap(&kek, "test", Some(Arc::clone(&table)), NOW).expect("unwrap");
+    let record = seal(&mut client, b"once").expect("seal");
+    open(&mut other, &record).expect("the row of the new epoch names the table");
+    assert_eq!(open(&mut restored, &record), Err(SessionError::Replayed));
+}
+
+#[test]
+fn windows_are_shared_before_the_first_record_or_not_at_all() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    server.confirm(&m3[16..], NOW).expect("confirm");
+    let short = WindowTable::open(None, 1, 1000, NOW, &mut SystemRandom).expect("a table");
+    let refused = server.share_windows(Arc::new(short), NOW);
+    assert!(matches!(refused, Err(SessionError::Input(_))), "{refused:?}");
+    let record = seal(&mut client, b"first").expect("seal");
+    open(&mut server, &record).expect("open");
+    let refused = server.share_windows(window_table(), NOW);
+    assert!(matches!(refused, Err(SessionError::OutOfOrder(_))), "{refused:?}");
+}
+
+#[test]
+fn a_full_table_of_windows_refuses_another_sender_and_forgets_none() {
+    let table = Arc::new(WindowTable::open(None, 1, 24 * HOUR_MS, NOW, &mut SystemRandom).expect("a table"));
+    let (mut opened, mut full) = (0, 0);
+    for _ in 0..20 {
+        let (mut client, mut server, m3) = Agents::new(false).handshake();
+        server.share_windows(Arc::clone(&table), NOW).expect("share");
+        server.confirm(&m3[16..], NOW).expect("confirm");
+        let record = seal(&mut client, b"first").expect("seal");
+        match open(&mut server, &record) {
+            Ok(_) => {
+                opened += 1;
+                assert_eq!(open(&mut server, &record), Err(SessionError::Replayed));
+            }
+            Err(error) => {
+                full += 1;
+                assert_eq!(error, SessionError::WindowsFull);
+            }
+        }
+    }
+    assert_eq!((opened, full), (7, 13), "one line of seven");
 }

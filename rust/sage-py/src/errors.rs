@@ -117,6 +117,15 @@ pub fn session(py: Python<'_>, error: SessionError) -> PyErr {
         SessionError::Forked => {
             state(py, "the session came here by fork: open records and rekey in the process that made it")
         }
+        SessionError::WindowsFull => {
+            events::refused(py, "full", 1);
+            capacity(py, "the table of replay windows has no place for another sending process")
+        }
+        SessionError::WindowsLost => storage(
+            py,
+            "the file behind the replay windows was removed or replaced, so what was delivered cannot \
+             be told: open the table again, restore the session with it, and rekey",
+        ),
         SessionError::NoExporter => state(py, "the exporter does not survive a restore"),
         SessionError::OutOfOrder(why) => state(py, why),
         SessionError::Input(error) => input(py, &error),

@@ -1,5 +1,7 @@
 //! Rows of a session store.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use sage_core::did::Did;
@@ -11,6 +13,7 @@ use crate::aead::KeyEncryptionKey;
 use crate::buffers::Input;
 use crate::clock;
 use crate::errors;
+use crate::replay_windows::ReplayWindowTable;
 use crate::session::Session;
 
 /// One row of a session store: the secrets sealed under a key-encryption key, the names in clear.
@@ -127,11 +130,15 @@ impl WrappedSession {
         PyBytes::new(py, &self.inner.wrapped_secret)
     }
 
-    /// Make the session of this row. It demands a rekey before anything else.
+    /// Make the session of this row.
+    ///
+    /// It goes on at once if its replay windows lie in the table that is given. Otherwise they are lost,
+    /// and it demands a rekey before anything else.
     ///
     /// Args:
     ///     kek: The key-encryption key of ``kek_id``.
     ///     store: The name of the store that the row was wrapped for.
+    ///     windows: The table of all workers of this machine, to be used from now on.
     ///     now_ms: The time in ms since the epoch; the clock is asked if it is left out. Whether the
     ///         session has expired shows at its first use.
     ///
@@ -142,16 +149,18 @@ impl WrappedSession {
     ///
     /// Cost: about 1 µs.
     /// Source: docs/protocol.md, "Sessions at rest".
-    #[pyo3(signature = (kek, *, store, now_ms=None))]
+    #[pyo3(signature = (kek, *, store, windows=None, now_ms=None))]
     fn unwrap(
         &self,
         py: Python<'_>,
         kek: &KeyEncryptionKey,
         store: &str,
+        windows: Option<&ReplayWindowTable>,
         now_ms: Option<u64>,
     ) -> PyResult<Session> {
         let now_ms = clock::or_now(now_ms);
-        let session = kek.inner.with(py, |kek| self.inner.unwrap(kek, store, now_ms))?;
+        let windows = windows.map(|table| Arc::clone(&table.inner));
+        let session = kek.inner.with(py, |kek| self.inner.unwrap(kek, store, windows, now_ms))?;
         session.map(Session::new).map_err(|error| errors::unwrap(py, error))
     }
 

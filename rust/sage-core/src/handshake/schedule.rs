@@ -19,7 +19,7 @@ pub(super) struct Schedule {
 pub(super) struct SessionSecrets {
     c2s: Secret<32>,
     s2c: Secret<32>,
-    pub(super) exporter: Prk,
+    pub(super) exporter: Secret<32>,
 }
 
 impl Schedule {
@@ -49,7 +49,7 @@ impl Schedule {
         SessionSecrets {
             c2s: master.derive("c2s", th3),
             s2c: master.derive("s2c", th3),
-            exporter: ready(&master.derive::<32>("exporter", th3)),
+            exporter: master.derive("exporter", th3),
         }
     }
 
@@ -60,7 +60,7 @@ impl Schedule {
 
 impl SessionSecrets {
     /// Epoch 0 as `role` sees it, and the exporter.
-    pub(super) fn into_epoch(self, role: Role) -> (Epoch, Prk) {
+    pub(super) fn into_epoch(self, role: Role) -> (Epoch, Secret<32>) {
         let epoch = match role {
             Role::Initiator => Epoch::new(0, self.c2s, self.s2c),
             Role::Responder => Epoch::new(0, self.s2c, self.c2s),

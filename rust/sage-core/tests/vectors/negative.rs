@@ -106,7 +106,7 @@ impl<'a> Situation<'a> {
         if flag(&self.setup["windows_lost"]) {
             let kek = KeyEncryptionKey::new("kek", &[1; 32]).expect("an id");
             let row = server.wrap(&kek, "vectors", now_ms, &mut SystemRandom).expect("wrapped");
-            server = row.unwrap(&kek, "vectors", now_ms).expect("unwrapped");
+            server = row.unwrap(&kek, "vectors", None, now_ms).expect("unwrapped");
         }
         (self.client, self.server) = (Some(finished.session), Some(server));
     }
@@ -210,6 +210,8 @@ fn session_code(error: SessionError) -> &'static str {
         SessionError::BudgetSpent
         | SessionError::Restored
         | SessionError::Forked
+        | SessionError::WindowsFull
+        | SessionError::WindowsLost
         | SessionError::NoExporter
         | SessionError::Input(_)
         | SessionError::Random => panic!("no message may cause {error:?}"),

@@ -29,11 +29,11 @@ pub fn session(role: Role, session_id: [u8; 16], epoch: u32, c2s: [u8; 32], s2c:
         Role::Initiator => (0, c2s, s2c),
         Role::Responder => (1, s2c, c2s),
     };
-    let (suite, idle_timeout_s) = (1_u16.to_be_bytes(), u32::MAX.to_be_bytes());
+    let (suite, idle_timeout_s, windows_id) = (1_u16.to_be_bytes(), u32::MAX.to_be_bytes(), [0; 16]);
     let keys = [*client.as_bytes(), *server.as_bytes(), send, receive].concat();
-    let secret = [&[1, role_byte], &suite[..], &idle_timeout_s, &keys].concat();
+    let secret = [&[2, role_byte], &suite[..], &idle_timeout_s, &windows_id, &keys].concat();
     row.wrapped_secret = kek.seal(&associated(&row), &secret, &mut SystemRandom).expect("sealed");
-    row.unwrap(&kek, STORE, 0).expect("a row like those of wrap.rs")
+    row.unwrap(&kek, STORE, None, 0).expect("a row like those of wrap.rs")
 }
 
 fn associated(row: &WrappedSession) -> Vec<u8> {
