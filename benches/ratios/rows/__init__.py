@@ -10,6 +10,7 @@ from .boundary import ROWS as BOUNDARY
 from .handshakes import ROWS as HANDSHAKES
 from .kdf import ROWS as KDF
 from .records import ROWS as RECORDS
+from .replay import ROWS as REPLAY
 from .signatures import ROWS as SIGNATURES
 
 if TYPE_CHECKING:
@@ -18,5 +19,5 @@ if TYPE_CHECKING:
 
 def all_rows() -> list[Row]:
     """Return every row that can be measured, in the order of the table."""
-    rows = (*SIGNATURES, *AGREEMENT, *AEAD, *KDF, *RECORDS, *HANDSHAKES, *BOUNDARY)
+    rows = (*SIGNATURES, *AGREEMENT, *AEAD, *KDF, *RECORDS, *REPLAY, *HANDSHAKES, *BOUNDARY)
     return sorted(rows, key=lambda row: row.number)

@@ -134,6 +134,8 @@ impl RecordKeys {
 
     fn add(&mut self, receiver: Receiver) -> &mut ReplayWindow {
         self.recent = self.receivers.len();
+        // Most sessions have one peer process: no room for three more.
+        self.receivers.reserve_exact(1);
         self.receivers.push(receiver);
         &mut self.receivers[self.recent].window
     }

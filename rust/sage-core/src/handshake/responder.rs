@@ -86,7 +86,7 @@ impl Responder {
             .ok_or(HandshakeError::UnsupportedSuite)?;
         let key_share = PublicKey::from_bytes(initiate.key_share)
             .map_err(|_| HandshakeError::InvalidKey("client_key_share must be 32 bytes long"))?;
-        self.check_direction(&initiate)?;
+        let server_did = self.check_direction(&initiate)?;
         if initiate.timestamp_ms.abs_diff(now_ms) > SKEW_MS {
             return Err(HandshakeError::StaleTimestamp { server_time_ms: now_ms });
         }
@@ -97,7 +97,7 @@ impl Responder {
             suite,
             client_did: initiate.client_did,
             client_key: initiate.client_key,
-            server_did: initiate.server_did,
+            server_did,
             server_key: self.verifying_key.clone(),
             key_share,
             nonce: *initiate.nonce,
@@ -108,10 +108,13 @@ impl Responder {
         })
     }
 
-    fn check_direction(&self, initiate: &Initiate<'_>) -> Result<(), HandshakeError> {
-        let mine =
-            self.dids.contains(&initiate.server_did) && initiate.server_key == self.verifying_key.as_bytes();
-        if mine { Ok(()) } else { Err(HandshakeError::Misdirected) }
+    /// Which of this server's DIDs is meant: its own copy, which all sessions share.
+    fn check_direction(&self, initiate: &Initiate<'_>) -> Result<Did, HandshakeError> {
+        if initiate.server_key != self.verifying_key.as_bytes() {
+            return Err(HandshakeError::Misdirected);
+        }
+        let mine = self.dids.iter().find(|did| **did == initiate.server_did);
+        mine.cloned().ok_or(HandshakeError::Misdirected)
     }
 
     fn check_challenge(&self, initiate: &Initiate<'_>, now_ms: u64) -> Result<(), HandshakeError> {
