@@ -443,10 +443,13 @@ class ReplayWindowTable(_Uncopied):
     ) -> Self: ...
     @property
     def table_id(self) -> bytes: ...
+    @property
+    def remembers_since_ms(self) -> int: ...
     def admit(
         self,
         session_id: str,
         *,
+        peer_did: str,
         epoch: int,
         incarnation: _Buffer,
         seq: int,

@@ -48,7 +48,7 @@ class ReplayMemoryOpened:
         path: Its file.
         remembers_since_ms: Since when nothing is missing, in ms since the epoch.
         is_complete: False while something that was admitted before that may still be replayed:
-            demand challenges.
+            demand challenges. For windows: False if the table is new.
     """
 
     path: Path

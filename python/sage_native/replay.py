@@ -101,7 +101,9 @@ class ReplaySet(NativeReplaySet):
         """Open the set in a file, which is made if it is not there.
 
         Any number of processes may open it; a nonce is admitted by one of them. The memory
-        outlives them. After a start of the machine ``is_complete`` is False for a while.
+        outlives them. After a start of the machine ``is_complete`` is False for a while. Whoever
+        removes or replaces the file while it is used is noticed within a second: ``admit`` raises
+        StorageError. Never write a backup into the file.
 
         Args:
             path: On a local file system; on ``/dev/shm`` nothing is ever written to a disk. The
@@ -145,8 +147,8 @@ class ReplaySet(NativeReplaySet):
 
         Raises:
             UsageError: The batches differ in length, or a time lies further ahead than
-                ``horizon_ms``. The others of the batch may have been admitted: refuse them all.
-            StorageError: The file was removed or replaced. Nothing was admitted.
+                ``horizon_ms``. Nothing was admitted.
+            StorageError: The file was removed or replaced: refuse the whole batch.
 
         Cost: one crossing; about 60 ns a nonce with a million live ones. The interpreter lock is
         released for large batches.

@@ -80,6 +80,7 @@ def _work(log: Log, chance: random.Random, path: Path, start_ms: int, seq_limit:
             try:
                 table.admit(
                     str(uuid.UUID(int=session)),
+                    peer_did="did:example:alice",
                     epoch=session,
                     incarnation=bytes(16),
                     seq=seq,

@@ -130,11 +130,18 @@ pub(crate) struct Live {
     last_activity_ms: u64,
     peer_wants_rekey: bool,
     /// Windows of all workers, instead of this process's own.
-    shared_windows: Option<Arc<WindowTable>>,
+    shared_windows: Option<SharedWindows>,
     /// The process that used the session last, as `fork.rs` numbers them.
     generation: u64,
     /// True in a process that has the session only by fork.
     forked: bool,
+}
+
+/// Where the windows of all workers lie, and what a session is called there.
+struct SharedWindows {
+    table: Arc<WindowTable>,
+    peer_did: Did,
+    expires_ms: u64,
 }
 
 /// Record keys of the epoch before.
@@ -179,11 +186,12 @@ impl Session {
         windows: Option<Arc<WindowTable>>,
         now_ms: u64,
     ) -> Self {
+        let shared_windows = windows.map(|table| SharedWindows::new(table, &terms));
         let mut session = Self::new(terms, epoch, None, None, now_ms);
         let live = session.live.as_mut().expect("just made");
         live.restored = true;
         live.rekey = progress;
-        live.shared_windows = windows;
+        live.shared_windows = shared_windows;
         session
     }
 
@@ -206,16 +214,16 @@ impl Session {
     /// [`SessionError::OutOfOrder`] once a record was opened; [`SessionError::Input`] if the session
     /// may live longer than the table looks ahead.
     pub fn share_windows(&mut self, windows: Arc<WindowTable>, now_ms: u64) -> Result<(), SessionError> {
-        let lifetime_ms = self.terms.expires_ms.saturating_sub(now_ms);
+        let shared = SharedWindows::new(windows, &self.terms);
+        let (ahead_ms, horizon_ms) = (shared.expires_ms.saturating_sub(now_ms), shared.table.horizon_ms());
         let live = self.live(now_ms)?;
         if live.epoch.keys.has_received() {
             return Err(SessionError::OutOfOrder("share the windows before the first record is opened"));
         }
-        if lifetime_ms > windows.horizon_ms() {
-            let horizon_ms = windows.horizon_ms();
-            return Err(AdmitError::TooFarAhead { ahead_ms: lifetime_ms, horizon_ms }.into());
+        if ahead_ms > horizon_ms {
+            return Err(AdmitError::TooFarAhead { ahead_ms, horizon_ms }.into());
         }
-        live.shared_windows = Some(windows);
+        live.shared_windows = Some(shared);
         Ok(())
     }
 
@@ -461,7 +469,6 @@ impl Session {
             && header.direction != role.sends()
             && header.suite == suite_byte(self.terms.suite);
         let half_open = self.state == State::HalfOpen;
-        let expires_ms = self.terms.expires_ms;
         let live = self.live(now_ms)?;
         if !mine {
             return Err(SessionError::AuthenticationFailed);
@@ -478,23 +485,21 @@ impl Session {
                 return Err(SessionError::RekeyRequired);
             }
             match &live.shared_windows {
-                Some(shared) => shared.admit(&shared_name(header), header.seq, expires_ms, now_ms)?,
+                Some(shared) => shared.admit(header, now_ms)?,
                 None if window.admit(header.seq) => (),
                 None => return Err(SessionError::Replayed),
             }
             live.rekey.first_record_verified();
             live.peer_wants_rekey |= header.flags.contains(Flags::REKEY_WANTED);
         } else {
-            let shared = live.shared_windows.clone();
-            let window = live.previous_keys(header.epoch)?.open(header, record, aad, plaintext)?;
+            let keys = keys_of(&mut live.previous, header.epoch)?;
+            let window = keys.open(header, record, aad, plaintext)?;
             // A request that comes first after the rekey was not executed, and its sender is told
             // so; an answer is still welcome.
-            match (role, shared) {
-                (Role::Initiator, Some(shared)) => {
-                    shared.admit(&shared_name(header), header.seq, expires_ms, now_ms)?;
-                }
+            match (role, &live.shared_windows) {
+                (Role::Initiator, Some(shared)) => shared.admit(header, now_ms)?,
                 (Role::Initiator, None) if window.admit(header.seq) => (),
-                (Role::Responder, Some(shared)) if shared.is_fresh(&shared_name(header), header.seq) => {
+                (Role::Responder, Some(shared)) if shared.is_fresh(header) => {
                     return Err(SessionError::RekeyRequired);
                 }
                 (Role::Responder, None) if window.is_fresh(header.seq) => {
@@ -519,6 +524,30 @@ impl Session {
 
     fn ended(&self) -> SessionError {
         if self.state == State::Expired { SessionError::Expired } else { SessionError::Closed }
+    }
+}
+
+impl SharedWindows {
+    fn new(table: Arc<WindowTable>, terms: &Terms) -> Self {
+        let peer_did = match terms.role {
+            Role::Initiator => terms.server_did.clone(),
+            Role::Responder => terms.client_did.clone(),
+        };
+        Self { table, peer_did, expires_ms: terms.expires_ms }
+    }
+
+    /// Accepts the sequence number of a record whose tag has verified.
+    fn admit(&self, header: &Header, now_ms: u64) -> Result<(), AdmitError> {
+        self.table.admit(&self.name(header), header.seq, self.expires_ms, now_ms)
+    }
+
+    fn is_fresh(&self, header: &Header) -> bool {
+        self.table.is_fresh(&self.name(header), header.seq)
+    }
+
+    fn name(&self, header: &Header) -> WindowName<'_> {
+        let Header { session_id, direction, epoch, incarnation, .. } = *header;
+        WindowName { peer_did: self.peer_did.as_str(), session_id, direction, epoch, incarnation }
     }
 }
 
@@ -569,7 +598,7 @@ impl Live {
     ) -> Result<(u32, &mut Sender), SessionError> {
         match answers_epoch {
             Some(epoch) if epoch != self.epoch.number => {
-                let sender = self.previous_keys(epoch).ok().and_then(|keys| keys.sender.as_mut());
+                let sender = keys_of(&mut self.previous, epoch).ok().and_then(|keys| keys.sender.as_mut());
                 sender.map(|sender| (epoch, sender)).ok_or(SessionError::RekeyRequired)
             }
             _ => Ok((self.epoch.number, self.epoch.sender(random)?)),
@@ -578,14 +607,14 @@ impl Live {
 
     /// The id of the table that the windows lie in, or what stands for none.
     pub(crate) fn windows_id(&self) -> [u8; 16] {
-        self.shared_windows.as_ref().map_or(NO_WINDOWS, |windows| *windows.id())
+        self.shared_windows.as_ref().map_or(NO_WINDOWS, |shared| *shared.table.id())
     }
+}
 
-    fn previous_keys(&mut self, epoch: u32) -> Result<&mut RecordKeys, SessionError> {
-        match &mut self.previous {
-            Some(previous) if previous.number == epoch => Ok(&mut previous.keys),
-            _ => Err(SessionError::AuthenticationFailed),
-        }
+fn keys_of(previous: &mut Option<Box<Previous>>, epoch: u32) -> Result<&mut RecordKeys, SessionError> {
+    match previous {
+        Some(previous) if previous.number == epoch => Ok(&mut previous.keys),
+        _ => Err(SessionError::AuthenticationFailed),
     }
 }
 
@@ -605,12 +634,6 @@ impl Sender {
     fn is_past_soft_budget(&self) -> bool {
         self.records >= SOFT_BUDGET.records || self.bytes >= SOFT_BUDGET.bytes
     }
-}
-
-/// The window of the process that sealed a record.
-fn shared_name(header: &Header) -> WindowName {
-    let Header { session_id, direction, epoch, incarnation, .. } = *header;
-    WindowName { session_id, direction, epoch, incarnation }
 }
 
 fn suite_byte(suite: u16) -> u8 {

@@ -10,7 +10,7 @@ use sage_core::handshake::{ChallengeKey, Initiator, Responder, SUITE_1};
 use sage_core::kek::KeyEncryptionKey;
 use sage_core::random::SystemRandom;
 use sage_core::record::RECORD_OVERHEAD;
-use sage_core::replay::WindowTable;
+use sage_core::replay::{Moment, WindowTable};
 use sage_core::session::{REST_AFTER_MS, SealOptions, Session, State};
 
 const NOW: u64 = 1_800_000_000_000;
@@ -88,7 +88,7 @@ fn open_at(session: &mut Session, record: &[u8], now_ms: u64) -> Result<Vec<u8>,
 }
 
 fn window_table() -> Arc<WindowTable> {
-    let table = WindowTable::open(None, 100, 24 * HOUR_MS, NOW, &mut SystemRandom).expect("a table");
+    let table = WindowTable::open(None, 100, 24 * HOUR_MS, Moment::at(NOW), &mut SystemRandom).expect("a table");
     Arc::new(table)
 }
 
@@ -439,7 +439,7 @@ fn a_rekey_leads_a_restored_session_into_the_table() {
 fn windows_are_shared_before_the_first_record_or_not_at_all() {
     let (mut client, mut server, m3) = Agents::new(false).handshake();
     server.confirm(&m3[16..], NOW).expect("confirm");
-    let short = WindowTable::open(None, 1, 1000, NOW, &mut SystemRandom).expect("a table");
+    let short = WindowTable::open(None, 1, 1000, Moment::at(NOW), &mut SystemRandom).expect("a table");
     let refused = server.share_windows(Arc::new(short), NOW);
     assert!(matches!(refused, Err(SessionError::Input(_))), "{refused:?}");
     let record = seal(&mut client, b"first").expect("seal");
@@ -450,7 +450,7 @@ fn windows_are_shared_before_the_first_record_or_not_at_all() {
 
 #[test]
 fn a_full_table_of_windows_refuses_another_sender_and_forgets_none() {
-    let table = Arc::new(WindowTable::open(None, 1, 24 * HOUR_MS, NOW, &mut SystemRandom).expect("a table"));
+    let table = Arc::new(WindowTable::open(None, 1, 24 * HOUR_MS, Moment::at(NOW), &mut SystemRandom).expect("a table"));
     let (mut opened, mut full) = (0, 0);
     for _ in 0..20 {
         let (mut client, mut server, m3) = Agents::new(false).handshake();

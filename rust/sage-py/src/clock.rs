@@ -1,9 +1,36 @@
 //! The wall clock, for callers who do not hand in a time of their own.
 
+use sage_core::replay::Moment;
+
 /// Milliseconds since the Unix epoch, or the caller's own. A clock before 1970 reads as 0, at which
 /// every timestamp is stale and nothing is accepted.
 pub fn or_now(now_ms: Option<u64>) -> u64 {
     now_ms.unwrap_or_else(now_ms_of_system)
+}
+
+/// Both clocks, or the caller's own, which stands for both.
+pub fn moment(now_ms: Option<u64>) -> Moment {
+    match now_ms {
+        Some(now_ms) => Moment::at(now_ms),
+        None => Moment { now_ms: now_ms_of_system(), uptime_ms: uptime_ms_of_system() },
+    }
+}
+
+/// Milliseconds since the start of the machine, sleep included where the system counts it.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn uptime_ms_of_system() -> u64 {
+    #[cfg(target_os = "linux")]
+    const UPTIME: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    const UPTIME: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is there to be written; should the call fail it stays 0, at which no
+    // time has passed.
+    unsafe { libc::clock_gettime(UPTIME, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let milliseconds = u64::try_from(now.tv_nsec / 1_000_000).unwrap_or_default();
+    seconds.saturating_mul(1000).saturating_add(milliseconds)
 }
 
 /// The time of the last timer tick, at most some milliseconds ago. Reading it costs a quarter of the

@@ -20,10 +20,10 @@ use crate::secrecy::refuse_copies;
 ///
 /// Args:
 ///     capacity: How many nonces there is room for, at least; about 13 bytes each, taken when they
-///         are first used (at once, with a path).
+///         are first touched (at once, with a path).
 ///     horizon_ms: How far ahead of the clock ``remember_until_ms`` may lie, in ms, up to 31 days.
-///         180,000 is what handshakes need. Entries live up to a 512th of it longer than asked, and
-///         at least up to 1,024 ms.
+///         180,000 is what handshakes need. Entries live up to a 256th of it longer than asked, at
+///         the least up to 1,024 ms.
 ///     path: A file that all processes share which open it; see ``open``.
 ///     now_ms: The time; the clock is asked if it is left out.
 ///
@@ -34,8 +34,10 @@ use crate::secrecy::refuse_copies;
 /// Without a path the memory belongs to this process and the children that it forks: they all share
 /// it. It never blocks, so asynchronous code calls it directly, and any number of threads at once.
 ///
-/// A fresh nonce is refused in error with a probability of about 2e-15 in a full table. A replay is
-/// never admitted: not over ``fork``, not when a process is killed, not when a clock steps.
+/// A fresh nonce is refused in error with a probability below 1e-13 with a million live ones. A replay
+/// is never admitted: not over ``fork``, not when a process is killed, not when a clock steps. To the
+/// set time never runs back: what was given up when a clock ran ahead stays refused until the clock
+/// gets there. ``statistics().given_up_before_ms`` shows it.
 ///
 /// Source: docs/concepts.md, "Replay"; docs/adr/0011-a-lock-free-replay-table.md.
 #[pyclass(frozen, subclass, module = "sage_native._native")]
@@ -59,14 +61,12 @@ impl ReplaySet {
         path: Option<PathBuf>,
         now_ms: Option<u64>,
     ) -> PyResult<Self> {
-        let now_ms = clock::or_now(now_ms);
-        let at = path.as_deref();
+        let (at, now) = (path.as_deref(), clock::moment(now_ms));
         // Reserving a large file takes its time.
-        let inner =
-            py.detach(|| replay::ReplaySet::open(at, capacity, horizon_ms, now_ms, &mut SystemRandom));
+        let inner = py.detach(|| replay::ReplaySet::open(at, capacity, horizon_ms, now, &mut SystemRandom));
         let inner = inner.map_err(|error| errors::open(py, error))?;
         if path.is_some() {
-            events::memory_opened(py, path.as_ref(), inner.remembers_since_ms(), inner.is_complete(now_ms));
+            events::memory_opened(py, path.as_ref(), inner.remembers_since_ms(), inner.is_complete(now));
         }
         Ok(Self { inner, path })
     }
@@ -86,7 +86,8 @@ impl ReplaySet {
     ///     UsageError: ``remember_until_ms`` lies further ahead than ``horizon_ms``.
     ///     StorageError: The file was removed or replaced: open it again.
     ///
-    /// Cost: about 0.2 µs with a million live nonces. Never blocks, holds the interpreter lock.
+    /// Cost: about 0.3 µs with a million live nonces. Never waits for others, holds the interpreter lock.
+    /// The first admission after minutes of silence sweeps up what is over: some ms a million places.
     /// Source: docs/protocol.md, "Order of work on M1".
     #[pyo3(signature = (scope, nonce, remember_until_ms, *, purpose="", now_ms=None))]
     fn admit(
@@ -120,6 +121,9 @@ impl ReplaySet {
         let scopes = scopes.each(py, nonces.len())?;
         let ends = remember_until_ms.each(py, nonces.len())?;
         let now_ms = clock::or_now(now_ms);
+        self.inner
+            .check_ends(&ends, now_ms)
+            .map_err(|error| errors::admit(py, error, "a request nonce of the batch", self.inner.capacity()))?;
         let batch = nonces.iter().enumerate().map(|(at, nonce)| Nonce {
             scope: scopes.get(at).unwrap_or(&scopes[0]).as_bytes(),
             nonce,
@@ -150,7 +154,7 @@ impl ReplaySet {
     }
 
     /// Since when nothing is missing, in ms since the epoch: when the set was made, or when its file
-    /// was first opened after a start of the machine or after it was copied or restored.
+    /// was first opened after a start of the machine, or was found to be a copy.
     #[getter]
     fn remembers_since_ms(&self) -> u64 {
         self.inner.remembers_since_ms()
@@ -159,13 +163,13 @@ impl ReplaySet {
     /// Say whether everything that was admitted before ``remembers_since_ms`` is over by now.
     ///
     /// While it is not, a nonce may be fresh to the set and yet have been admitted before: demand
-    /// challenges.
+    /// challenges. A clock that steps forward does not shorten that, unless ``now_ms`` is given.
     ///
     /// Args:
     ///     now_ms: The time; the clock is asked if it is left out.
     #[pyo3(signature = (*, now_ms=None))]
     fn is_complete(&self, now_ms: Option<u64>) -> bool {
-        self.inner.is_complete(clock::or_now(now_ms))
+        self.inner.is_complete(clock::moment(now_ms))
     }
 
     /// What `statistics` is made of.
@@ -193,8 +197,8 @@ impl ReplaySet {
     }
 }
 
-/// Verdicts as `sage_native.replay` reads them. A refusal that is the caller's doing, or of a file
-/// that is gone, is raised: it holds for the whole batch.
+/// Verdicts as `sage_native.replay` reads them. That the file is gone is raised: it holds for the
+/// whole batch.
 fn codes<'py>(
     py: Python<'py>,
     verdicts: &[Result<(), AdmitError>],

@@ -83,7 +83,7 @@ impl ReplayWindow {
 ///
 /// Args:
 ///     capacity: How many windows there is room for, at least; about 440 bytes each, taken when they
-///         are first used (at once, with a path). A session takes one for each sending process and
+///         are first touched (at once, with a path). A session takes one for each sending process and
 ///         epoch, until it ends.
 ///     horizon_ms: How long a session may live, in ms, up to 31 days.
 ///     path: A file that all processes share which open it; see ``open``.
@@ -115,12 +115,13 @@ impl ReplayWindowTable {
         path: Option<PathBuf>,
         now_ms: Option<u64>,
     ) -> PyResult<Self> {
-        let (at, now_ms) = (path.as_deref(), clock::or_now(now_ms));
-        let inner =
-            py.detach(|| replay::WindowTable::open(at, capacity, horizon_ms, now_ms, &mut SystemRandom));
+        let (at, now) = (path.as_deref(), clock::moment(now_ms));
+        let inner = py.detach(|| replay::WindowTable::open(at, capacity, horizon_ms, now, &mut SystemRandom));
         let inner = Arc::new(inner.map_err(|error| errors::open(py, error))?);
         if path.is_some() {
-            events::memory_opened(py, path.as_ref(), now_ms, true);
+            // A table that was there before has every window that was ever in it.
+            let since_ms = inner.remembers_since_ms();
+            events::memory_opened(py, path.as_ref(), since_ms, since_ms < now.now_ms);
         }
         Ok(Self { inner, path })
     }
@@ -138,6 +139,7 @@ impl ReplayWindowTable {
     ///
     /// Args:
     ///     session_id: Lower-case hex, 8-4-4-4-12.
+    ///     peer_did: The other side: servers choose session ids, and two may choose the same.
     ///     epoch: The epoch of the record key.
     ///     incarnation: The sending process, 16 bytes.
     ///     seq: The sequence number, authenticated before; below 2^24, the budget of a record key.
@@ -155,12 +157,15 @@ impl ReplayWindowTable {
     ///
     /// Cost: about 0.2 µs. Never blocks, holds the interpreter lock.
     /// Source: docs/protocol.md, "Records".
-    #[pyo3(signature = (session_id, *, epoch, incarnation, seq, expires_ms, direction="c2s", now_ms=None))]
+    #[pyo3(signature = (
+        session_id, *, peer_did, epoch, incarnation, seq, expires_ms, direction="c2s", now_ms=None,
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn admit(
         &self,
         py: Python<'_>,
         session_id: &str,
+        peer_did: &str,
         epoch: u32,
         incarnation: Input<'_>,
         seq: u64,
@@ -176,10 +181,16 @@ impl ReplayWindowTable {
             other => return Err(errors::usage(py, &format!("direction must be c2s or s2c, not {other}"))),
         };
         let incarnation = *incarnation.exactly(py, "incarnation")?;
-        let name = WindowName { session_id, direction, epoch, incarnation };
+        let name = WindowName { peer_did, session_id, direction, epoch, incarnation };
         self.inner
             .admit(&name, seq, expires_ms, clock::or_now(now_ms))
             .map_err(|error| errors::admit(py, error, "this sequence number", self.inner.capacity()))
+    }
+
+    /// Since when the table has been there, in ms since the epoch.
+    #[getter]
+    fn remembers_since_ms(&self) -> u64 {
+        self.inner.remembers_since_ms()
     }
 
     /// How many windows there is room for, at least.

@@ -1,29 +1,40 @@
 //! Tables in files: made whole or not at all, and refused if anything about them is not right.
 //!
-//! A new file is made under another name, filled, and then linked to its own: whoever opens it by
-//! its name finds a whole table. Two that make one at the same time both end up with the one whose
-//! link was first. A file that was written before this boot, or that lies elsewhere than where it
-//! was made (a copy, a restored backup), is taken over under a lock of the file: nobody of this boot
-//! can be using it yet. Its memory counts as complete only from then on.
+//! A new file is filled before it has a name: whoever opens it by its name finds a whole table, and
+//! nothing is left of one that was not finished. Two that make one at the same time both end up with
+//! the one that got the name first.
 //!
-//! These are the only locks of the module; they are held while a file is taken over, and the kernel
-//! opens them when their holder dies.
+//! Whoever uses a file holds a shared lock of it. A file that was written before this boot, or that
+//! is not the one that was made (a copy, a restored backup), is taken over under an exclusive lock,
+//! so nobody is using it: its memory counts as complete only from then on. The kernel opens the locks
+//! of a process that dies. Nobody takes or waits for a lock after opening.
+//!
+//! What cannot be seen is a backup that is written into the very file. Do not do that.
 
 use core::fmt;
+use core::sync::atomic::Ordering::SeqCst;
+use core::time::Duration;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::thread;
+use std::time::UNIX_EPOCH;
 
 use super::boot::boot_id;
-use super::header::{Geometry, Header, HeaderError, Kind, Provenance};
+use super::header::{Geometry, HEADER_WORDS, Header, HeaderError, Kind, Provenance};
 use super::mapping::Mapping;
+use super::moment::Moment;
+use super::words::Words;
 use crate::error::InputError;
 use crate::random::{RandomError, RandomSource, draw};
 
 /// How often a file may vanish between being found and being opened.
 const MAX_ATTEMPTS: usize = 16;
+/// How long to wait for somebody who is taking a file over: 2 s.
+const LOCK_ATTEMPTS: usize = 400;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a table could not be opened or made.
 #[derive(Debug)]
@@ -72,15 +83,15 @@ pub(crate) struct Opened {
 pub(crate) fn open(
     path: &Path,
     geometry: &Geometry,
-    now_ms: u64,
+    now: Moment,
     random: &mut dyn RandomSource,
 ) -> Result<Opened, OpenError> {
     check_directory(path)?;
     for _ in 0..MAX_ATTEMPTS {
         match open_file(path) {
-            Ok(file) => return adopt(path, file, geometry, now_ms, random),
+            Ok(file) => return adopt(path, file, geometry, now, random),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                create(path, geometry, now_ms, random)?;
+                create(path, geometry, now, random)?;
             }
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
                 return Err(refused(path, "is a symbolic link: name the file itself"));
@@ -94,7 +105,7 @@ pub(crate) fn open(
 /// Fills new memory without a file.
 pub(crate) fn without_file(
     geometry: &Geometry,
-    now_ms: u64,
+    now: Moment,
     random: &mut dyn RandomSource,
 ) -> Result<Mapping, OpenError> {
     let mapping = Mapping::anonymous(geometry.word_count()).map_err(|source| OpenError::Io {
@@ -102,7 +113,7 @@ pub(crate) fn without_file(
         source,
     })?;
     let (key, id) = (draw_words(random)?, draw_words(random)?);
-    Header(mapping.words()).write(geometry, key, id, Provenance::default(), now_ms);
+    Header(mapping.words()).write(geometry, key, id, Provenance::default(), now);
     Ok(mapping)
 }
 
@@ -118,51 +129,80 @@ fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
-/// Makes a whole table under a passing name and links it to its own. Losing to somebody else who
-/// does the same is no failure.
+/// Makes a whole table and gives it its name. Losing to somebody else who does the same is no
+/// failure.
 fn create(
     path: &Path,
     geometry: &Geometry,
-    now_ms: u64,
+    now: Moment,
     random: &mut dyn RandomSource,
 ) -> Result<(), OpenError> {
-    let passing = passing_name(path, random)?;
-    let made = fill_new(&passing, geometry, now_ms, random).and_then(|()| {
-        match fs::hard_link(&passing, path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(failed("cannot link a new table to", path, error))
-            }
-            _ => Ok(()),
-        }
-    });
-    // What cannot be removed is a name beside the table, of no consequence.
-    let _ = fs::remove_file(&passing);
-    made
+    if path.file_name().is_none() {
+        return Err(refused(path, "names no file"));
+    }
+    let nameless = nameless_file(directory_of(path)).map_err(|error| failed("cannot make", path, error))?;
+    let Some(file) = nameless else {
+        return create_by_renaming(path, geometry, now, random);
+    };
+    fill_new(path, &file, geometry, now, random)?;
+    linked(path, name_nameless(&file, path))
 }
 
-fn fill_new(
-    passing: &Path,
+/// As [`create`], where files cannot be without a name.
+fn create_by_renaming(
+    path: &Path,
     geometry: &Geometry,
-    now_ms: u64,
+    now: Moment,
     random: &mut dyn RandomSource,
 ) -> Result<(), OpenError> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{:016x}.new", draw_words(random)?[0]));
+    let passing = path.with_file_name(name);
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(passing)
-        .map_err(|error| failed("cannot make", passing, error))?;
+        .open(&passing)
+        .map_err(|error| failed("cannot make", &passing, error))?;
+    let made = fill_new(path, &file, geometry, now, random)
+        .and_then(|()| linked(path, fs::hard_link(&passing, path)));
+    // Should it stay, it is a second name of the file, of no consequence: users look at the first.
+    let _ = fs::remove_file(&passing);
+    made
+}
+
+fn linked(path: &Path, result: io::Result<()>) -> Result<(), OpenError> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(failed("cannot link a new table to", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn fill_new(
+    path: &Path,
+    file: &File,
+    geometry: &Geometry,
+    now: Moment,
+    random: &mut dyn RandomSource,
+) -> Result<(), OpenError> {
     let word_count = geometry.word_count();
-    reserve(&file, word_count as u64 * 8)
-        .map_err(|error| failed(&format!("cannot reserve {} bytes for", word_count * 8), passing, error))?;
-    let mapping =
-        Mapping::of_file(&file, word_count).map_err(|error| failed("cannot map", passing, error))?;
-    let metadata = file.metadata().map_err(|error| failed("cannot look at", passing, error))?;
-    let provenance = provenance_of(&metadata)?;
+    reserve(file, word_count as u64 * 8)
+        .map_err(|error| failed(&format!("cannot reserve {} bytes for", word_count * 8), path, error))?;
+    let mapping = Mapping::of_file(file, word_count).map_err(|error| failed("cannot map", path, error))?;
+    let provenance = provenance_of(&look_at(path, file)?)?;
     let (key, id) = (draw_words(random)?, draw_words(random)?);
-    Header(mapping.words()).write(geometry, key, id, provenance, now_ms);
-    Ok(())
+    Header(mapping.words()).write(geometry, key, id, provenance, now);
+    drop(mapping);
+    // A name over pages that never reached the disk would be a table of nothing.
+    file.sync_all().map_err(|error| failed("cannot write", path, error))
+}
+
+fn look_at(path: &Path, file: &File) -> Result<Metadata, OpenError> {
+    file.metadata().map_err(|error| failed("cannot look at", path, error))
 }
 
 /// Maps an existing file after looking at it from all sides.
@@ -170,54 +210,88 @@ fn adopt(
     path: &Path,
     file: File,
     geometry: &Geometry,
-    now_ms: u64,
+    now: Moment,
     random: &mut dyn RandomSource,
 ) -> Result<Opened, OpenError> {
-    let metadata = file.metadata().map_err(|error| failed("cannot look at", path, error))?;
+    let metadata = look_at(path, &file)?;
     check_file(path, &file, &metadata)?;
     let word_count = geometry.word_count();
-    if metadata.len() < super::header::HEADER_WORDS as u64 * 8 {
+    if metadata.len() < HEADER_WORDS as u64 * 8 {
         return Err(refused(path, "is not a replay table: it is too short"));
     }
-    let first_page = Mapping::of_file(&file, super::header::HEADER_WORDS)
+    let first_page = Mapping::of_file(&file, HEADER_WORDS)
         .map_err(|error| failed("cannot map", path, error))?;
     Header(first_page.words()).check(geometry).map_err(|error| mismatch(path, &error, geometry))?;
     if metadata.len() != word_count as u64 * 8 {
         return Err(refused(path, "has another length than its first page says: it is damaged, remove it"));
     }
     let mapping = Mapping::of_file(&file, word_count).map_err(|error| failed("cannot map", path, error))?;
-    let here = provenance_of(&metadata)?;
-    if Header(mapping.words()).provenance() != here {
-        take_over(path, &file, &mapping, geometry, here, now_ms, random)?;
-    }
+    let header = Header(mapping.words());
+    hold(path, &file, header, provenance_of(&metadata)?, |here| {
+        take_over(&mapping, geometry, here, now, random)
+    })?;
     Ok(Opened { mapping, file })
 }
 
-/// Makes a table of an earlier boot, or of another place, this one's.
-fn take_over(
+/// Holds the shared lock, once the table is of this boot and place.
+fn hold(
     path: &Path,
     file: &File,
+    header: Header<'_>,
+    here: Provenance,
+    mut take_over: impl FnMut(Provenance) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let locked = |result: Result<(), TryLockError>| match result {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(failed("cannot lock", path, error)),
+    };
+    for _ in 0..LOCK_ATTEMPTS {
+        if locked(file.try_lock_shared())? {
+            if header.provenance() == here {
+                return Ok(());
+            }
+            file.unlock().map_err(|error| failed("cannot unlock", path, error))?;
+        }
+        if locked(file.try_lock())? {
+            if header.provenance() != here {
+                take_over(here)?;
+            }
+            file.unlock().map_err(|error| failed("cannot unlock", path, error))?;
+            continue;
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+    Err(refused(
+        path,
+        "is in use by processes that see another start of the machine, or another file: give each \
+         container a table of its own",
+    ))
+}
+
+/// Makes a table of an earlier boot, or of another place, this one's. The provenance comes last:
+/// whoever dies before it leaves the work to the next.
+fn take_over(
     mapping: &Mapping,
     geometry: &Geometry,
     here: Provenance,
-    now_ms: u64,
+    now: Moment,
     random: &mut dyn RandomSource,
 ) -> Result<(), OpenError> {
-    file.lock().map_err(|error| failed("cannot lock", path, error))?;
     let header = Header(mapping.words());
-    if header.provenance() != here {
-        // The provenance comes last: whoever dies before it leaves the work to the next.
-        header.set_since_ms(now_ms);
-        if geometry.kind == Kind::Windows {
-            // A window that has forgotten something is worse than none: new windows, new name.
-            for word in &mapping.words()[super::header::HEADER_WORDS..] {
-                word.store(0, core::sync::atomic::Ordering::SeqCst);
-            }
-            header.set_id(draw_words(random)?);
+    // Where the floor stands, a clock has been before.
+    let layout = geometry.layout();
+    let floor_ms = layout.generations.start_ms(mapping.words().load(layout.floor_at));
+    header.set_since(Moment { now_ms: now.now_ms.max(floor_ms), ..now });
+    if geometry.kind == Kind::Windows {
+        // A window that has forgotten something is worse than none: new windows, new name.
+        for word in &mapping.words()[HEADER_WORDS..] {
+            word.store(0, SeqCst);
         }
-        header.set_provenance(here);
+        header.set_id(draw_words(random)?);
     }
-    file.unlock().map_err(|error| failed("cannot unlock", path, error))
+    header.set_provenance(here);
+    Ok(())
 }
 
 fn check_file(path: &Path, file: &File, metadata: &Metadata) -> Result<(), OpenError> {
@@ -254,6 +328,14 @@ fn check_directory(path: &Path) -> Result<(), OpenError> {
     let metadata =
         fs::metadata(directory).map_err(|error| failed("cannot look at directory", directory, error))?;
     let mode = metadata.permissions().mode();
+    if metadata.uid() != 0 && metadata.uid() != effective_uid() {
+        let why = format!(
+            "is a directory of user {}, who could replace the table: choose one of this process's user ({})",
+            metadata.uid(),
+            effective_uid()
+        );
+        return Err(refused(directory, &why));
+    }
     let (is_open_to_others, is_sticky) = (mode & 0o022 != 0, mode & 0o1000 != 0);
     if is_open_to_others && !is_sticky {
         let why = format!(
@@ -268,7 +350,7 @@ fn check_directory(path: &Path) -> Result<(), OpenError> {
 
 fn mismatch(path: &Path, error: &HeaderError, wanted: &Geometry) -> OpenError {
     let why = match error {
-        HeaderError::NotATable => "is not a replay table".into(),
+        HeaderError::NotATable => "is not a replay table: remove it, or choose another path".into(),
         HeaderError::Version(version) => {
             format!("is a replay table of version {version}, which this version of the library does not read: remove it")
         }
@@ -292,17 +374,10 @@ fn mismatch(path: &Path, error: &HeaderError, wanted: &Geometry) -> OpenError {
 fn provenance_of(metadata: &Metadata) -> Result<Provenance, OpenError> {
     let boot = boot_id()
         .map_err(|source| OpenError::Io { what: "cannot tell which boot this is".into(), source })?;
-    Ok(Provenance { boot, place: [metadata.dev(), metadata.ino()] })
-}
-
-fn passing_name(path: &Path, random: &mut dyn RandomSource) -> Result<PathBuf, OpenError> {
-    let Some(name) = path.file_name() else {
-        return Err(refused(path, "names no file"));
-    };
-    let mut passing = OsString::from(".");
-    passing.push(name);
-    passing.push(format!(".{:016x}.new", draw_words(random)?[0]));
-    Ok(path.with_file_name(passing))
+    // Where the file system keeps no time of birth, device and inode have to do.
+    let birth = metadata.created().ok().and_then(|birth| birth.duration_since(UNIX_EPOCH).ok());
+    let birth_ns = birth.map_or(0, |birth| birth.as_nanos() as u64);
+    Ok(Provenance { boot, place: [metadata.dev(), metadata.ino(), birth_ns] })
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -327,6 +402,50 @@ mod system {
     use std::fs::File;
     use std::io;
     use std::os::fd::AsRawFd;
+    use std::path::Path;
+
+    /// A file that has no name yet, if the file system has such files.
+    #[cfg(target_os = "linux")]
+    pub(super) fn nameless_file(directory: &Path) -> io::Result<Option<File>> {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
+        match options.open(directory) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL) => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unnecessary_wraps)]
+    pub(super) fn nameless_file(_: &Path) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    /// Gives such a file a name, unless something has that name.
+    #[cfg(target_os = "linux")]
+    pub(super) fn name_nameless(file: &File, path: &Path) -> io::Result<()> {
+        use std::ffi::CString;
+        use std::os::unix::ffi::OsStrExt;
+
+        let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(io::Error::other)?;
+        let to = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+        let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
+        // SAFETY: both are strings that end in NUL and outlive the call.
+        match unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), follow) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn name_nameless(_: &File, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     pub(super) fn effective_uid() -> u32 {
         // SAFETY: takes nothing and cannot fail.
@@ -362,10 +481,12 @@ mod system {
     /// False on file systems that several machines may mount at once.
     #[cfg(target_os = "linux")]
     pub(super) fn is_of_one_machine(file: &File) -> io::Result<bool> {
-        // statfs(2): NFS, SMB, SMB2, AFS, Ceph, 9P, FUSE, GFS2, OCFS2, Lustre.
-        const SHARED: [u32; 10] = [
-            0x6969, 0x517b, 0xfe53_4d42, 0x5346_414f, 0x00c3_6400, 0x0102_1997, 0x6573_5546, 0x0116_1970,
-            0x7461_636f, 0x0bd0_0bd0,
+        // <linux/magic.h> and statfs(2): NFS, SMB, CIFS, SMB2, AFS, kAFS, Ceph, 9P, FUSE, GFS2, OCFS2,
+        // Lustre, GPFS, BeeGFS, PanFS, OrangeFS, Coda, VirtualBox's shared folders.
+        const SHARED: [u32; 18] = [
+            0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x6b41_4653, 0x00c3_6400, 0x0102_1997,
+            0x6573_5546, 0x0116_1970, 0x7461_636f, 0x0bd0_0bd0, 0x4750_4653, 0x1983_0326, 0xaad7_aaea,
+            0x2003_0528, 0x7375_7245, 0x786f_4256,
         ];
         let mut statistics = core::mem::MaybeUninit::<libc::statfs>::uninit();
         // SAFETY: the descriptor is open and the structure is there to be written.
@@ -374,7 +495,7 @@ mod system {
         }
         // SAFETY: the call has succeeded, so it was written.
         let kind = unsafe { statistics.assume_init() }.f_type as u32;
-        Ok(!SHARED.contains(&kind) && kind != 0xff53_4d42)
+        Ok(!SHARED.contains(&kind))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -384,4 +505,4 @@ mod system {
     }
 }
 
-use system::{effective_uid, is_of_one_machine, reserve};
+use system::{effective_uid, is_of_one_machine, name_nameless, nameless_file, reserve};

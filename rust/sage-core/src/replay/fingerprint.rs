@@ -26,9 +26,10 @@
 //! # Being taken for another
 //!
 //! Two names that agree in place and fingerprint are taken for one, and the second is refused. In a
-//! table filled to its capacity a search sees 8.5 entries on the average, so that happens to a fresh
-//! name with a probability of 8.5 × 2^-51, 4 × 10^-15; in an emptier one it sees fewer. A name that
-//! was admitted is never taken for a fresh one: equal names have equal hashes.
+//! table filled to its stated capacity a search sees 8.5 entries on the average; in an emptier one
+//! it sees fewer, in an overfull one up to 896. So with n live entries a fresh name is refused with a
+//! probability of at most 8.5 × 2^-51 + n × 2^-64, the second for NH: below 10^-13 with a million. A
+//! name that was admitted is never taken for a fresh one: equal names have equal hashes.
 //!
 //! Sources: J. Black, S. Halevi, H. Krawczyk, T. Krovetz, P. Rogaway, "UMAC: fast and secure message
 //! authentication", 1999; T. Krovetz, "Message authentication on 64-bit architectures", 2006 (NH

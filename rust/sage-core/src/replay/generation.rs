@@ -12,7 +12,7 @@ pub const MIN_GENERATION_MS: u64 = 1 << 10;
 pub const MAX_HORIZON_MS: u64 = 31 * 24 * 3_600_000;
 
 /// How many generations a horizon is cut into, at the most.
-const HORIZON_GENERATIONS: u64 = 1024;
+const HORIZON_GENERATIONS: u64 = 512;
 
 /// How a table cuts time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct Generations {
 
 impl Generations {
     /// Generations for entries that are remembered for at most `horizon_ms`: the shortest that cut
-    /// it into no more than 1,024.
+    /// it into no more than 512.
     ///
     /// # Panics
     /// If the horizon is 0 or beyond [`MAX_HORIZON_MS`]; callers check.
@@ -36,14 +36,16 @@ impl Generations {
         Self { shift: length_ms.trailing_zeros(), horizon_ms }
     }
 
-    /// The generation that a time lies in.
+    /// The generation that a time lies in, from 1 on: 0 is the floor of a table that was never used.
+    #[inline]
     pub(crate) const fn of(self, time_ms: u64) -> u64 {
-        time_ms >> self.shift
+        (time_ms >> self.shift) + 1
     }
 
     /// When a generation begins.
+    #[inline]
     pub(crate) const fn start_ms(self, generation: u64) -> u64 {
-        generation << self.shift
+        generation.saturating_sub(1) << self.shift
     }
 
     /// The length of a generation.

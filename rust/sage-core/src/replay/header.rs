@@ -4,8 +4,8 @@
 //! word  0  magic             3  horizon, ms     6  key, 2 words
 //!       1  version, kind     4  line count      8  checksum of words 0 to 7
 //!       2  capacity          5  body words
-//!      64  floor           128  sweep cursor  192  remembers since, ms
-//!     256  boot id, device, inode             320  table id, 2 words
+//!      64  floor           128  sweep cursor  192  remembers since: ms, ms of uptime
+//!     256  boot id, device, inode, birth      320  table id, 2 words
 //! ```
 //!
 //! The words above the checksum never change. The others lie far apart, so that they do not share
@@ -18,6 +18,7 @@ use core::sync::atomic::Ordering::SeqCst;
 use siphasher::sip::SipHasher24;
 
 use super::generation::Generations;
+use super::moment::Moment;
 use super::table::{LINE_SLOTS, Layout};
 use super::words::LINE_WORDS;
 
@@ -92,18 +93,19 @@ impl Geometry {
             lines_at: HEADER_WORDS,
             line_count: self.line_count(),
             generations: Generations::for_horizon(self.horizon_ms),
+            body_words: self.body_words as usize,
         }
     }
 }
 
-/// Where and since when the memory is without a gap: boot of the machine, device and inode of the
-/// file. Memory without a file has zeros.
+/// In which boot of the machine and which file the memory is without a gap. Memory without a file has
+/// zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Provenance {
     /// The boot in which everything was written.
     pub(crate) boot: [u64; 2],
-    /// Device and inode.
-    pub(crate) place: [u64; 2],
+    /// Device, inode, and when the file was made in ns: inodes are used again.
+    pub(crate) place: [u64; 3],
 }
 
 /// Why the first page of a file is not that of the table that was asked for.
@@ -129,7 +131,7 @@ impl Header<'_> {
         key: [u64; 2],
         id: [u64; 2],
         provenance: Provenance,
-        since_ms: u64,
+        since: Moment,
     ) {
         let Geometry { kind, capacity, horizon_ms, body_words } = *geometry;
         let lasting = [MAGIC, VERSION << 8 | kind.number(), capacity, horizon_ms, geometry.line_count()];
@@ -137,7 +139,7 @@ impl Header<'_> {
         self.set(lasting.len(), &[body_words]);
         self.set(KEY_AT, &key);
         self.set(CHECKSUM_AT, &[self.checksum()]);
-        self.set_since_ms(since_ms);
+        self.set_since(since);
         self.set_id(id);
         self.set_provenance(provenance);
     }
@@ -174,21 +176,22 @@ impl Header<'_> {
     }
 
     pub(crate) fn provenance(self) -> Provenance {
-        let [boot_high, boot_low, device, inode] = self.words(PROVENANCE_AT);
-        Provenance { boot: [boot_high, boot_low], place: [device, inode] }
+        let [high, low, device, inode, birth] = self.words(PROVENANCE_AT);
+        Provenance { boot: [high, low], place: [device, inode, birth] }
     }
 
     pub(crate) fn set_provenance(self, Provenance { boot, place }: Provenance) {
-        self.set(PROVENANCE_AT, &[boot[0], boot[1], place[0], place[1]]);
+        self.set(PROVENANCE_AT, &[boot[0], boot[1], place[0], place[1], place[2]]);
     }
 
-    /// Since when nothing is missing, in ms.
-    pub(crate) fn since_ms(self) -> u64 {
-        self.word(SINCE_AT)
+    /// Since when nothing is missing.
+    pub(crate) fn since(self) -> Moment {
+        let [now_ms, uptime_ms] = self.words(SINCE_AT);
+        Moment { now_ms, uptime_ms }
     }
 
-    pub(crate) fn set_since_ms(self, since_ms: u64) {
-        self.set(SINCE_AT, &[since_ms]);
+    pub(crate) fn set_since(self, Moment { now_ms, uptime_ms }: Moment) {
+        self.set(SINCE_AT, &[now_ms, uptime_ms]);
     }
 
     /// 16 random bytes that name what the table remembers.

@@ -2,15 +2,16 @@
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::admission::AdmitError;
 use super::file::{self, OpenError};
 use super::generation::MAX_HORIZON_MS;
 use super::header::{Geometry, Header, MAX_CAPACITY};
 use super::mapping::Mapping;
+use super::moment::Moment;
 use super::table::{Layout, Table};
 use crate::error::InputError;
 use crate::random::RandomSource;
@@ -20,10 +21,32 @@ pub(crate) struct Memory {
     mapping: Mapping,
     pub(crate) layout: Layout,
     pub(crate) geometry: Geometry,
-    /// The file, to ask whether it still has a name.
-    file: Option<File>,
-    /// The generation in which that was asked last.
+    place: Option<Place>,
+    /// The second, of 1,024 ms, in which was asked last whether the file is still there.
     asked: AtomicU64,
+}
+
+/// A file, held open for its lock, and where others find it.
+struct Place {
+    path: PathBuf,
+    file: File,
+}
+
+impl Place {
+    fn new(path: &Path, file: File) -> Result<Self, OpenError> {
+        let absolute = std::path::absolute(path);
+        let what = || format!("cannot tell where {} lies", path.display());
+        let path = absolute.map_err(|source| OpenError::Io { what: what(), source })?;
+        Ok(Self { path, file })
+    }
+
+    /// True if whoever opens the path gets this file. What cannot be looked at is not relied on.
+    fn is_still_there(&self) -> bool {
+        match (self.file.metadata(), fs::symlink_metadata(&self.path)) {
+            (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
+            _ => false,
+        }
+    }
 }
 
 impl Memory {
@@ -31,18 +54,18 @@ impl Memory {
     pub(crate) fn new(
         path: Option<&Path>,
         geometry: Geometry,
-        now_ms: u64,
+        now: Moment,
         random: &mut dyn RandomSource,
     ) -> Result<Self, OpenError> {
         check(&geometry)?;
-        let (mapping, file) = match path {
-            None => (file::without_file(&geometry, now_ms, random)?, None),
+        let (mapping, place) = match path {
+            None => (file::without_file(&geometry, now, random)?, None),
             Some(path) => {
-                let opened = file::open(path, &geometry, now_ms, random)?;
-                (opened.mapping, Some(opened.file))
+                let opened = file::open(path, &geometry, now, random)?;
+                (opened.mapping, Some(Place::new(path, opened.file)?))
             }
         };
-        Ok(Self { mapping, layout: geometry.layout(), geometry, file, asked: AtomicU64::new(0) })
+        Ok(Self { mapping, layout: geometry.layout(), geometry, place, asked: AtomicU64::new(0) })
     }
 
     #[inline]
@@ -55,7 +78,7 @@ impl Memory {
     }
 
     pub(crate) fn is_shared_by_file(&self) -> bool {
-        self.file.is_some()
+        self.place.is_some()
     }
 
     /// Checks an end against the clock, and moves the table up to the present. Returns the
@@ -68,33 +91,37 @@ impl Memory {
     /// presents a request of that time.
     #[inline]
     pub(crate) fn enter(&self, remember_until_ms: u64, now_ms: u64) -> Result<u64, AdmitError> {
-        let generations = self.layout.generations;
-        let now_ms = now_ms.max(generations.start_ms(self.table().floor()));
-        let ahead_ms = remember_until_ms.saturating_sub(now_ms);
-        if ahead_ms == 0 {
+        let second = now_ms >> 10;
+        if self.asked.load(Relaxed) != second {
+            self.ask(second)?;
+        }
+        self.check_ahead(remember_until_ms, now_ms)?;
+        let (table, generations) = (self.table(), self.layout.generations);
+        if remember_until_ms <= now_ms.max(generations.start_ms(table.floor())) {
             return Err(AdmitError::GivenUp);
         }
-        if ahead_ms > generations.limit_ms() {
-            return Err(AdmitError::TooFarAhead { ahead_ms, horizon_ms: generations.horizon_ms() });
-        }
-        let present = generations.of(now_ms);
-        if self.asked.load(Relaxed) != present {
-            self.ask(present)?;
-        }
-        self.table().advance(now_ms);
+        table.advance(now_ms);
         Ok(generations.of(remember_until_ms))
     }
 
-    #[cold]
-    fn ask(&self, present: u64) -> Result<(), AdmitError> {
-        if let Some(file) = &self.file {
-            // What cannot be looked at is not relied on.
-            let has_a_name = file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
-            if !has_a_name {
-                return Err(AdmitError::Orphaned);
-            }
+    /// Checks that an end lies no farther ahead of the time than the table looks.
+    #[inline]
+    pub(crate) fn check_ahead(&self, remember_until_ms: u64, now_ms: u64) -> Result<(), AdmitError> {
+        let generations = self.layout.generations;
+        let now_ms = now_ms.max(generations.start_ms(self.table().floor()));
+        let ahead_ms = remember_until_ms.saturating_sub(now_ms);
+        if ahead_ms > generations.limit_ms() {
+            return Err(AdmitError::TooFarAhead { ahead_ms, horizon_ms: generations.horizon_ms() });
         }
-        self.asked.store(present, Relaxed);
+        Ok(())
+    }
+
+    #[cold]
+    fn ask(&self, second: u64) -> Result<(), AdmitError> {
+        if self.place.as_ref().is_some_and(|place| !place.is_still_there()) {
+            return Err(AdmitError::Orphaned);
+        }
+        self.asked.store(second, Relaxed);
         Ok(())
     }
 }

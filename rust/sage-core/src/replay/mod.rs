@@ -31,6 +31,7 @@ mod generation;
 mod header;
 mod mapping;
 mod memory;
+mod moment;
 mod prefetch;
 mod set;
 mod slot;
@@ -44,6 +45,7 @@ pub use counters::Counts;
 pub use file::OpenError;
 pub use generation::{MAX_HORIZON_MS, MIN_GENERATION_MS};
 pub use set::{DEFAULT_HORIZON_MS, Nonce, ReplaySet};
+pub use moment::Moment;
 pub use statistics::{GenerationCount, Statistics};
 pub use window_table::{WindowName, WindowTable};
 

@@ -8,6 +8,7 @@ use super::file::OpenError;
 use super::fingerprint::{Begun, Name, Namer};
 use super::header::{Geometry, Kind};
 use super::memory::Memory;
+use super::moment::Moment;
 use super::statistics::Statistics;
 use super::table::Claim;
 use crate::handshake::{REPLAY_MARGIN_MS, SKEW_MS};
@@ -53,11 +54,11 @@ impl ReplaySet {
         path: Option<&Path>,
         capacity: u64,
         horizon_ms: u64,
-        now_ms: u64,
+        now: Moment,
         random: &mut dyn RandomSource,
     ) -> Result<Self, OpenError> {
         let geometry = Geometry { kind: Kind::Set, capacity, horizon_ms, body_words: 0 };
-        let memory = Memory::new(path, geometry, now_ms, random)?;
+        let memory = Memory::new(path, geometry, now, random)?;
         let namer = Namer::new(memory.header().key());
         Ok(Self { memory, namer, counters: Counters::default() })
     }
@@ -112,15 +113,23 @@ impl ReplaySet {
     /// of an earlier boot or of another place.
     #[must_use]
     pub fn remembers_since_ms(&self) -> u64 {
-        self.memory.header().since_ms()
+        self.memory.header().since().now_ms
     }
 
-    /// True once everything that was admitted before the set began to remember is over: a nonce
-    /// that is fresh to the set is fresh.
+    /// True once everything that was admitted before the set began to remember is over, by the clock
+    /// on the wall and by the one that does not step: a nonce that is fresh to the set is fresh.
     #[must_use]
-    pub fn is_complete(&self, now_ms: u64) -> bool {
-        let forgotten_ms = self.remembers_since_ms().saturating_add(self.memory.layout.generations.limit_ms());
-        now_ms >= forgotten_ms
+    pub fn is_complete(&self, now: Moment) -> bool {
+        now.is_later_by(self.memory.header().since(), self.memory.layout.generations.limit_ms())
+    }
+
+    /// Checks the ends of a batch before any of it is admitted: the floor only grows, so what is not
+    /// too far ahead now is not later.
+    ///
+    /// # Errors
+    /// [`AdmitError::TooFarAhead`] for the farthest.
+    pub fn check_ends(&self, ends_ms: &[u64], now_ms: u64) -> Result<(), AdmitError> {
+        self.memory.check_ahead(ends_ms.iter().copied().max().unwrap_or_default(), now_ms)
     }
 
     /// How many nonces there is room for, at least.

@@ -5,22 +5,22 @@
 //! ┌────────────────┬───────────┬───────┐
 //! │ fingerprint 51 │ tag    12 │ final │
 //! └────────────────┴───────────┴───────┘
-//!   0: vacant        generation mod 4096
-//!   fingerprint 0, final 1: spent, belongs to nobody until its generation is over
+//!   0: never used    generation mod 4096
+//!   fingerprint 0, final 1: spent, belongs to nobody; free when its generation is over
 //! ```
 //!
 //! A name is written in two steps, *tentative* and *final*; see `table.rs` for why.
 //!
 //! Of the 4,096 tags, the half from the floor on is live and the other half is over. No entry is
-//! made more than 1,027 generations ahead, and sweeping removes what is over long before its tag
-//! comes round again.
+//! made more than 515 generations ahead, and sweeping renews what is over long before its tag comes
+//! round again.
 
 /// How many tags there are.
 pub(crate) const TAG_SPAN: u64 = 1 << TAG_BITS;
 /// Bits of a hash that an entry keeps, beside its place.
 pub(crate) const FINGERPRINT_BITS: u32 = 63 - TAG_BITS;
 
-const TAG_BITS: u32 = 12;
+pub(crate) const TAG_BITS: u32 = 12;
 const FINAL: u64 = 1;
 
 /// A word of a table.
@@ -63,10 +63,15 @@ impl Slot {
         Self(self.tag() << 1 | FINAL)
     }
 
+    /// A free place, of the generation that was over last.
+    pub(crate) const fn swept(floor: u64) -> Self {
+        Self(Self::tag_of(floor.wrapping_sub(1)) << 1 | FINAL)
+    }
+
     /// True if the place may be taken: never used, or of a generation that is over.
     #[inline]
     pub(crate) const fn is_free(self, floor: u64) -> bool {
-        self.0 == 0 || (self.0 >> 1).wrapping_sub(floor) & (TAG_SPAN / 2) != 0
+        self.0 == 0 || is_over(self.0 >> 1, floor)
     }
 
     pub(crate) const fn is_vacant(self) -> bool {
@@ -107,6 +112,12 @@ impl Slot {
     const fn tag_of(generation: u64) -> u64 {
         generation & (TAG_SPAN - 1)
     }
+}
+
+/// True if a tag is of the half that is over. Bits above the tag do not matter.
+#[inline]
+pub(crate) const fn is_over(tag: u64, floor: u64) -> bool {
+    tag.wrapping_sub(floor) & (TAG_SPAN / 2) != 0
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@
 //!
 //! 1. Read the floor. A name of a generation below it is given up.
 //! 2. Search for the name. If it is there and final, it is known.
-//! 3. If the name is there *tentative*, go on with step 6. But if a free slot lies before it, it is
-//!    misplaced: make the place spent and begin again. If it is of an earlier generation than this
-//!    request, write the later one, and begin again.
+//! 3. If the name is there *tentative*, raise the marks of the lines that were passed to its
+//!    generation, and go on with step 6. But if a free slot lies before it, it is misplaced: make the
+//!    place spent and begin again. If it is of an earlier generation than this request, write the
+//!    later one, and begin again.
 //! 4. Raise the marks of the lines that were passed. If the floor has moved, begin again.
 //! 5. Replace the first free slot by the name, tentative. If somebody was quicker, begin again.
 //! 6. If the floor has moved, begin again.
@@ -32,32 +33,38 @@
 //!
 //! All accesses are in one order (`words.rs`), and the floor only grows. While the floor stays the
 //! same a slot that is taken stays taken: tentative, final and spent all count as taken, and only a
-//! higher floor frees them. A search with floor f sees every slot up to the first one that was free
-//! for it, and everything beyond that had to pass full lines, since their marks were raised before.
+//! higher floor frees them. A replacement looks at whole words, and no word comes back to a slot:
+//! what is free is never made vacant again, but gets the tag of the generation that was over last. So
+//! a replacement that succeeds shows that the word it had read stood there all the time in between. A
+//! search with floor f sees every slot up to the first one that was free for it, and every living
+//! entry of the name beyond, since the marks of full lines before it were raised to its generation.
 //!
 //! Let A make the name final in slot i, with floor f in its steps 1 and 6, and let C do so in slot k,
 //! with floor c, both for generations that are not given up. Let i lie before k.
 //!
-//! C's search found no free slot before k, and no name in i. So for C, slot i was taken by somebody
-//! else; when the name was written there, by B with floor b, it was free for b. So b > c. C read c
-//! after the name stood in k, and B began after that, when the floor was b; so B's search came by
-//! k. Had the name been final there, B would not have written. Had it been tentative, B would have
-//! found it misplaced, for i was free and lies before it, and made it spent, and then C could not make
-//! it final. So it was not there yet, and was written later, by somebody who had looked at i before B
-//! wrote, with a floor below b. He does not pass step 6, and neither does anybody with such a floor;
-//! to everybody with a higher one the name in k is misplaced or not the first. So nobody makes the
-//! name final in k while it stands in i, tentative or final, and a search may end where it first
-//! finds the name.
+//! C's search found no free slot before k, and no name in i: for C, slot i was taken by somebody
+//! else. B wrote the name there, over a word that was free for B's floor b and stood there since B
+//! had read it. Whether C looked before that or meanwhile: what was taken for c was free for b, so
+//! b > c. C read c, in step 6, after the name stood in k. B read b later than that, so B's search came
+//! by k when the name was there. Had it been final, B would not have written. Had it been tentative,
+//! B would have found it misplaced, for i was free and lies before it, and made it spent, and then C
+//! could not make it final. So it was not there yet, and was written later, by somebody who had looked
+//! at i before B wrote, with a floor below b. He does not pass step 6, and neither does anybody with
+//! such a floor; to everybody with a higher one the name in k is misplaced or not the first. So nobody
+//! makes the name final in k while it stands in i, tentative or final, and a search may end where it
+//! first finds the name.
 //!
-//! Somebody always gets it: whoever is refused has seen the name final.
+//! Somebody gets it, or its time is over: whoever is refused as a replay has seen the name final.
 //!
 //! Step 4 looks at the floor again so that no slot is judged by a floor that is long past: a process
-//! that was stopped for hours would else take a living entry for one that is over. Replacing looks
-//! at whole words, and an entry's word does not come back while it matters: that would take the same
-//! name, in the same place, 4,096 generations later (70 minutes at the least), and a process that
-//! stood still all that time between two instructions. Step 8 is for whoever did.
+//! that was stopped for hours would else take a living entry for one that is over. Step 8 is for
+//! whoever was stopped before step 7. What remains is the length of a tag: a word of the same name
+//! and tag may stand in the same slot 4,096 generations later (70 minutes at the least). That takes a
+//! process that stood still all that time between two instructions while others went on, and the
+//! same name again.
 //!
-//! `tests/interleavings.rs` has a model checker try all this.
+//! `tests/interleavings.rs` has a model checker try all this, and `tests/interruptions.rs` stops
+//! claimers before each of their accesses.
 //!
 //! # Sweeping
 //!
@@ -65,13 +72,14 @@
 //! comes round (2,048 generations): it would seem alive again, which refuses nothing wrongly (that
 //! takes a fingerprint too) but wastes the place. Whoever moves the floor sweeps a part of the
 //! table, all of it once in [`SWEEP_PERIOD`] generations. After a longer silence the floor moves in
-//! two steps, with a sweep of everything between them.
+//! two steps, with a sweep of everything between them. A sweeper that dies leaves its part to the
+//! next round.
 
 use core::ops::Range;
 
 use super::fingerprint::Name;
 use super::generation::Generations;
-use super::slot::Slot;
+use super::slot::{Slot, TAG_BITS, is_over};
 use super::words::{LINE_WORDS, Words};
 
 /// Slots of a line; its first word is the mark.
@@ -80,7 +88,10 @@ pub(crate) const LINE_SLOTS: usize = LINE_WORDS - 1;
 /// full is below 10^-20; in a table that is fuller, the end of the search means *full*.
 pub(crate) const MAX_RUN: u64 = 128;
 /// In how many generations all of the table is swept.
-pub(crate) const SWEEP_PERIOD: u64 = 1024;
+const SWEEP_PERIOD: u64 = 1024;
+/// By how many generations the floor moves at once, with a sweep of their share. Together with the
+/// period it stays below 2,048, so that no tag comes round between two sweeps.
+const MAX_SHARE: u64 = 600;
 
 /// Lines that are swept between two looks at the cursor of a whole sweep.
 const SWEEP_CHUNK: u64 = 512;
@@ -98,6 +109,16 @@ pub(crate) struct Layout {
     pub(crate) line_count: u64,
     /// How time is cut.
     pub(crate) generations: Generations,
+    /// Words of the body behind each slot.
+    pub(crate) body_words: usize,
+}
+
+impl Layout {
+    /// The first word of the first body.
+    #[inline]
+    pub(crate) const fn bodies_at(&self) -> usize {
+        self.lines_at + self.line_count as usize * LINE_WORDS
+    }
 }
 
 /// What became of a claim.
@@ -127,6 +148,7 @@ enum Found {
     Tentative {
         place: Place,
         is_first: bool,
+        passed_count: u64,
     },
     Free {
         place: Place,
@@ -168,11 +190,14 @@ impl<W: Words + ?Sized> Table<'_, W> {
             }
             let place = match self.search(name, floor) {
                 Found::Final(place) => return Claim::Known(place),
-                Found::Nothing => return Claim::Full,
-                Found::Tentative { place, is_first } => {
+                Found::Nothing if self.floor() == floor => return Claim::Full,
+                Found::Nothing => continue,
+                Found::Tentative { place, is_first, passed_count } => {
                     if !self.settle(place, is_first, name, generation, floor) {
                         continue;
                     }
+                    // Who wrote it may have passed other lines, or for a shorter time.
+                    self.mark_passed(name, passed_count, place.slot.generation(floor));
                     place
                 }
                 Found::Free { place, passed_count } => {
@@ -246,7 +271,7 @@ impl<W: Words + ?Sized> Table<'_, W> {
                     return Found::Final(place);
                 }
                 let is_first = free.is_none() && held_bits.trailing_zeros() < free_bits.trailing_zeros();
-                return Found::Tentative { place, is_first };
+                return Found::Tentative { place, is_first, passed_count };
             }
             if free.is_none() && free_bits != 0 {
                 free = Some(Found::Free { place: place(free_bits), passed_count });
@@ -299,15 +324,14 @@ impl<W: Words + ?Sized> Table<'_, W> {
             }
             // Nothing was ever admitted below the first floor.
             let is_new = floor == 0;
-            let window = self.layout.generations.window();
-            if is_new || target - floor <= SWEEP_PERIOD.max(window) {
+            if is_new || target - floor <= MAX_SHARE {
                 if self.words.replace(self.layout.floor_at, floor, target) && !is_new {
                     self.sweep_share(floor, target);
                 }
                 continue;
             }
             // All that was admitted so far is over at the floor between, and so is swept away.
-            let between = floor + window;
+            let between = floor + self.layout.generations.window();
             if self.words.load(self.layout.cursor_at) >> 32 != floor & 0xffff_ffff {
                 if self.words.replace(self.layout.floor_at, floor, between) {
                     self.sweep_all(between);
@@ -350,9 +374,24 @@ impl<W: Words + ?Sized> Table<'_, W> {
         for line in lines {
             for at in self.slots_of(line) {
                 let slot = Slot::from_word(self.words.load(at));
-                if !slot.is_vacant() && slot.is_free(self.floor()) {
-                    let _taken_again = self.words.replace(at, slot.word(), 0);
+                let floor = self.floor();
+                if !slot.is_vacant() && slot.is_free(floor) {
+                    let _taken_again = self.replace(Place { at, slot }, Slot::swept(floor));
                 }
+            }
+            self.sweep_bodies(line);
+        }
+    }
+
+    /// Clears what the owners of long ago have left behind the slots of a line. The tag of an owner
+    /// stands in the upper bits of each word.
+    fn sweep_bodies(&self, line: u64) {
+        let words_of_line = LINE_SLOTS * self.layout.body_words;
+        let start = self.layout.bodies_at() + line as usize * words_of_line;
+        for at in start..start + words_of_line {
+            let word = self.words.load(at);
+            if word != 0 && is_over(word >> (64 - TAG_BITS), self.floor()) {
+                let _written_again = self.words.replace(at, word, 0);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Replay windows that all workers of a machine share.
 //!
-//! A window is named by session, direction, epoch and incarnation, and has a place in a table like a
+//! A window is named by peer, session, direction, epoch and incarnation, and has a place in a table like a
 //! request nonce. Behind its place lies its *body*: the highest sequence number seen, and a ring of
 //! words that each hold 32 sequence numbers.
 //!
@@ -20,7 +20,8 @@
 //! written, the next one writes it.
 //!
 //! The owner is the tag of the window's slot. When a place goes to another window, its words do not
-//! belong to the new one and count as empty: nothing has to be cleared. A worker that was stopped
+//! belong to the new one and count as empty: nothing has to be cleared on the way. Sweeping clears
+//! them before a tag comes round. A worker that was stopped
 //! in the middle of its work does no harm when it goes on. It reads a word, then sees that the slot
 //! is still its own, then replaces the word. If the slot has changed hands in between, its
 //! replacement succeeds only where the new owner has not written, and what it writes is foreign to
@@ -34,6 +35,7 @@ use super::file::OpenError;
 use super::fingerprint::{Name, Namer};
 use super::header::{Geometry, HEADER_WORDS, Kind};
 use super::memory::Memory;
+use super::moment::Moment;
 use super::statistics::Statistics;
 use super::table::{Claim, LINE_SLOTS, Place, Table};
 use super::words::{LINE_WORDS, Words};
@@ -52,7 +54,9 @@ const LOW: u64 = (1 << OWNER_SHIFT) - 1;
 
 /// Which window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowName {
+pub struct WindowName<'a> {
+    /// The DID of the other side: servers choose session ids, and two may choose the same.
+    pub peer_did: &'a str,
     /// The session.
     pub session_id: SessionId,
     /// Which way the records travel.
@@ -82,12 +86,12 @@ impl WindowTable {
         path: Option<&Path>,
         capacity: u64,
         horizon_ms: u64,
-        now_ms: u64,
+        now: Moment,
         random: &mut dyn RandomSource,
     ) -> Result<Self, OpenError> {
         let geometry =
             Geometry { kind: Kind::Windows, capacity, horizon_ms, body_words: BODY_WORDS as u64 };
-        let memory = Memory::new(path, geometry, now_ms, random)?;
+        let memory = Memory::new(path, geometry, now, random)?;
         let namer = Namer::new(memory.header().key());
         let [high, low] = memory.header().id();
         let mut id = [0; 16];
@@ -102,6 +106,12 @@ impl WindowTable {
         &self.id
     }
 
+    /// Since when nothing is missing, in ms.
+    #[must_use]
+    pub fn remembers_since_ms(&self) -> u64 {
+        self.memory.header().since().now_ms
+    }
+
     /// Accepts a sequence number once. It must have been authenticated before.
     ///
     /// `remember_until_ms` is when the session ends; a window must have the same one every time.
@@ -111,7 +121,7 @@ impl WindowTable {
     /// over; the table is full; or the caller's doing.
     pub fn admit(
         &self,
-        name: &WindowName,
+        name: &WindowName<'_>,
         seq: u64,
         remember_until_ms: u64,
         now_ms: u64,
@@ -123,7 +133,10 @@ impl WindowTable {
 
     /// Says whether a sequence number would be accepted, and remembers nothing.
     #[must_use]
-    pub fn is_fresh(&self, name: &WindowName, seq: u64) -> bool {
+    pub fn is_fresh(&self, name: &WindowName<'_>, seq: u64) -> bool {
+        if seq >= HARD_BUDGET.records {
+            return false;
+        }
         let table = self.memory.table();
         match table.find(self.name(name)) {
             Some(place) => Body::of(table, place).is_fresh(seq),
@@ -163,7 +176,7 @@ impl WindowTable {
 
     fn decide(
         &self,
-        name: &WindowName,
+        name: &WindowName<'_>,
         seq: u64,
         remember_until_ms: u64,
         now_ms: u64,
@@ -192,13 +205,13 @@ impl WindowTable {
         }
     }
 
-    fn name(&self, name: &WindowName) -> Name {
+    fn name(&self, name: &WindowName<'_>) -> Name {
         let mut bytes = [0; 37];
         bytes[0] = name.direction as u8;
         bytes[1..5].copy_from_slice(&name.epoch.to_be_bytes());
         bytes[5..21].copy_from_slice(&name.session_id);
         bytes[21..].copy_from_slice(&name.incarnation);
-        self.namer.begin(&[], &[]).name(&bytes)
+        self.namer.begin(&[], name.peer_did.as_bytes()).name(&bytes)
     }
 }
 
@@ -221,8 +234,7 @@ impl<'a, W: Words + ?Sized> Body<'a, W> {
     pub(super) fn of(table: Table<'a, W>, place: Place) -> Self {
         let offset = place.at - table.layout.lines_at;
         let number = offset / LINE_WORDS * LINE_SLOTS + offset % LINE_WORDS - 1;
-        let bodies_at = table.layout.lines_at + table.layout.line_count as usize * LINE_WORDS;
-        let highest_at = bodies_at + number * BODY_WORDS;
+        let highest_at = table.layout.bodies_at() + number * BODY_WORDS;
         Self { words: table.words, place, owner: place.slot.tag(), highest_at }
     }
 

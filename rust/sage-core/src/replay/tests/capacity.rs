@@ -65,7 +65,7 @@ fn false_refusals_are_as_many_as_stated() {
     let (kept_bits, line_count) = (13, 2000);
     let words: Vec<AtomicU64> = (0..64 + line_count * 8).map(|_| AtomicU64::new(0)).collect();
     let generations = Generations::for_horizon(180_000);
-    let layout = Layout { floor_at: 0, cursor_at: 8, lines_at: 64, line_count, generations };
+    let layout = Layout { floor_at: 0, cursor_at: 8, lines_at: 64, line_count, generations, body_words: 0 };
     let table = Table { words: &words[..], layout };
     table.advance(NOW);
     let generation = generations.of(NOW + 1000);

@@ -64,7 +64,7 @@ fn race(
 ) {
     let lines = lines.to_vec();
     explore(preemption_count, move || {
-        let words = Arc::new(Modelled::new(&lines, 0));
+        let words = Arc::new(Modelled::new(&lines));
         let claims = generations.map(|generation| {
             let words = Arc::clone(&words);
             thread::spawn(move || words.table().claim(name(1), generation))
@@ -115,7 +115,7 @@ fn one_of_two_gets_the_name_while_the_floor_moves_twice() {
 #[test]
 fn two_names_do_not_share_a_place() {
     explore(3, || {
-        let words = Arc::new(Modelled::new(&[full_line(), full_line()], 0));
+        let words = Arc::new(Modelled::new(&[full_line(), full_line()]));
         words.table().advance(words.layout().generations.start_ms(FLOOR + 1));
         // One place is left in each line.
         let claims = [1, 2].map(|number| {
@@ -138,7 +138,7 @@ fn death_at_any_access_loses_nothing() {
         let survived = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let seen = std::sync::Arc::clone(&survived);
         explore(2, move || {
-            let words = Arc::new(Modelled::new(lines, 0));
+            let words = Arc::new(Modelled::new(lines));
             let mortal = {
                 let words = Arc::clone(&words);
                 thread::spawn(move || until_access(&words, access_count, |table| table.claim(name(1), LATER)))
@@ -170,7 +170,7 @@ fn death_at_any_access_loses_nothing() {
 #[test]
 fn nobody_claims_what_was_given_up() {
     explore(3, || {
-        let words = Arc::new(Modelled::new(&[opening_line()], 0));
+        let words = Arc::new(Modelled::new(&[opening_line()]));
         let claims = [FLOOR, FLOOR].map(|generation| {
             let words = Arc::clone(&words);
             thread::spawn(move || words.table().claim(name(1), generation))

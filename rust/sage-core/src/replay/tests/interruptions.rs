@@ -68,6 +68,7 @@ impl World {
             lines_at: LINES_AT,
             line_count,
             generations: Generations::for_horizon(180_000),
+            body_words: BODY_WORDS,
         };
         let line_words = LINE_WORDS + LINE_SLOTS * BODY_WORDS;
         let words = (0..LINES_AT + line_count as usize * line_words).map(|_| AtomicU64::new(0)).collect();
@@ -188,18 +189,47 @@ fn a_sleeper_gets_no_second_claim() {
 /// The same nonce in a later request: what stays behind is remembered as long as the later one asks.
 #[test]
 fn a_sleeper_shortens_no_memory() {
+    // In its home line, and beyond one that was full when it was written.
+    for others in [0, 7] {
+        for_every_access(|access_count| {
+            let world = World::new(2);
+            for number in 10..10 + others {
+                assert!(matches!(world.table().claim(name(number), FLOOR + 3), Claim::Fresh(_)));
+            }
+            let later = Cell::new(None);
+            let meanwhile = || later.set(Some(world.table().claim(name(1), FLOOR + 20)));
+            let (claim, was_stopped) =
+                world.stopped(access_count, meanwhile, |table| table.claim(name(1), FLOOR + 10));
+            if let Some(Claim::Fresh(_)) = later.get() {
+                assert!(matches!(claim, Claim::Known(_)), "{claim:?}");
+                world.advance(FLOOR + 15);
+                let again = world.table().claim(name(1), FLOOR + 20);
+                assert!(matches!(again, Claim::Known(_)), "{again:?}, stopped before access {access_count}");
+            }
+            was_stopped
+        });
+    }
+}
+
+/// The place that a sleeper had found free is taken by another, given up and swept, while the name is
+/// claimed elsewhere.
+#[test]
+fn a_sleeper_takes_no_place_that_has_come_back() {
     for_every_access(|access_count| {
         let world = World::new(1);
-        let later = Cell::new(None);
-        let meanwhile = || later.set(Some(world.table().claim(name(1), FLOOR + 20)));
-        let (claim, was_stopped) =
-            world.stopped(access_count, meanwhile, |table| table.claim(name(1), FLOOR + 10));
-        if let Some(Claim::Fresh(_)) = later.get() {
-            assert!(matches!(claim, Claim::Known(_)), "{claim:?}");
-            world.advance(FLOOR + 15);
-            let again = world.table().claim(name(1), FLOOR + 20);
-            assert!(matches!(again, Claim::Known(_)), "{again:?}, stopped before access {access_count}");
-        }
+        let (short, long) = (FLOOR + 1, FLOOR + 500);
+        let other = Cell::new(None);
+        let meanwhile = || {
+            assert!(matches!(world.table().claim(name(2), short), Claim::Fresh(_)));
+            other.set(Some(world.table().claim(name(1), long)));
+            // The one line is swept once in 1,024 generations.
+            world.advance(FLOOR.next_multiple_of(1024) + 1);
+        };
+        let (claim, was_stopped) = world.stopped(access_count, meanwhile, |table| table.claim(name(1), long));
+        let again = world.table().claim(name(1), long);
+        let claims = [Some(claim), other.get(), Some(again)];
+        let fresh_count = claims.iter().filter(|claim| matches!(claim, Some(Claim::Fresh(_)))).count();
+        assert_eq!(fresh_count, 1, "{claims:?}, stopped before access {access_count}");
         was_stopped
     });
 }

@@ -11,7 +11,7 @@ mod threads;
 
 use std::path::{Path, PathBuf};
 
-use super::{DEFAULT_HORIZON_MS, Nonce, ReplaySet};
+use super::{DEFAULT_HORIZON_MS, Moment, Nonce, ReplaySet};
 use crate::random::SystemRandom;
 
 const NOW: u64 = 1_800_000_000_000;
@@ -21,7 +21,7 @@ fn set(capacity: u64) -> ReplaySet {
 }
 
 fn set_at(path: Option<&Path>, capacity: u64) -> ReplaySet {
-    ReplaySet::open(path, capacity, DEFAULT_HORIZON_MS, NOW, &mut SystemRandom).expect("a set")
+    ReplaySet::open(path, capacity, DEFAULT_HORIZON_MS, Moment::at(NOW), &mut SystemRandom).expect("a set")
 }
 
 fn nonce(number: &[u8; 8], remember_until_ms: u64) -> Nonce<'_> {

@@ -8,13 +8,13 @@ use loom::sync::atomic::Ordering::SeqCst;
 use loom::sync::atomic::fence;
 
 use super::super::generation::Generations;
-use super::super::table::{LINE_SLOTS, Layout, Table};
+use super::super::table::{Layout, Table};
 use super::super::words::{LINE_WORDS, Words};
 
 pub(super) const FLOOR: u64 = 1000;
 const LINES_AT: usize = LINE_WORDS;
 
-/// Words of a small table, with a body of `body_words` behind each slot.
+/// Words of a small table.
 pub(super) struct Modelled {
     words: Vec<AtomicU64>,
     line_count: u64,
@@ -22,11 +22,10 @@ pub(super) struct Modelled {
 
 impl Modelled {
     /// A table whose floor is [`FLOOR`] and whose words are as given, line by line.
-    pub(super) fn new(lines: &[[u64; LINE_WORDS]], body_words: usize) -> Self {
+    pub(super) fn new(lines: &[[u64; LINE_WORDS]]) -> Self {
         let mut initial = vec![0; LINES_AT];
         initial[0] = FLOOR;
         initial.extend(lines.iter().flatten());
-        initial.resize(initial.len() + lines.len() * LINE_SLOTS * body_words, 0);
         Self { words: initial.into_iter().map(AtomicU64::new).collect(), line_count: lines.len() as u64 }
     }
 
@@ -41,6 +40,7 @@ impl Modelled {
             lines_at: LINES_AT,
             line_count: self.line_count,
             generations: Generations::for_horizon(180_000),
+            body_words: 0,
         }
     }
 }

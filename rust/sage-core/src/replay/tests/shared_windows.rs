@@ -5,7 +5,7 @@ use std::thread;
 
 use proptest::prelude::*;
 
-use super::super::{AdmitError, WindowName, WindowTable};
+use super::super::{AdmitError, Moment, WindowName, WindowTable};
 use super::NOW;
 use crate::epoch::HARD_BUDGET;
 use crate::random::SystemRandom;
@@ -15,11 +15,12 @@ use crate::window::ReplayWindow;
 const HOUR_MS: u64 = 3_600_000;
 
 fn table(capacity: u64) -> WindowTable {
-    WindowTable::open(None, capacity, 24 * HOUR_MS, NOW, &mut SystemRandom).expect("a table")
+    WindowTable::open(None, capacity, 24 * HOUR_MS, Moment::at(NOW), &mut SystemRandom).expect("a table")
 }
 
-fn name(session: u8) -> WindowName {
+fn name(session: u8) -> WindowName<'static> {
     WindowName {
+        peer_did: "did:example:alice",
         session_id: [session; 16],
         direction: Direction::ClientToServer,
         epoch: 0,
@@ -50,6 +51,7 @@ proptest! {
 fn every_part_of_the_name_counts() {
     let (table, first) = (table(100), name(1));
     let others = [
+        WindowName { peer_did: "did:example:bob", ..first },
         WindowName { session_id: [2; 16], ..first },
         WindowName { direction: Direction::ServerToClient, ..first },
         WindowName { epoch: 1, ..first },
@@ -59,7 +61,7 @@ fn every_part_of_the_name_counts() {
         assert_eq!(table.admit(name, 3, NOW + HOUR_MS, NOW), Ok(()));
         assert_eq!(table.admit(name, 3, NOW + HOUR_MS, NOW), Err(AdmitError::Replayed));
     }
-    assert_eq!(table.statistics().live, 5);
+    assert_eq!(table.statistics().live, 6);
 }
 
 #[test]
@@ -77,6 +79,24 @@ fn edges() {
     assert_eq!(admit(last - 2, NOW + HOUR_MS, NOW + HOUR_MS), Err(AdmitError::GivenUp));
     let ahead = admit(last - 2, NOW + 25 * HOUR_MS, NOW);
     assert!(matches!(ahead, Err(AdmitError::TooFarAhead { .. })), "{ahead:?}");
+    for beyond in [last + 1, u64::MAX - 1023, u64::MAX] {
+        assert!(!table.is_fresh(&name(1), beyond));
+    }
+}
+
+/// What a window leaves behind is gone long before the tag of its owner comes round.
+#[test]
+fn nothing_is_left_when_a_tag_comes_round() {
+    let table = table(1);
+    let length_ms = 1 << 18;
+    let admit = |session, seq, now_ms: u64| {
+        table.admit(&name(session), seq, now_ms + HOUR_MS, now_ms).expect("a fresh number")
+    };
+    (0..5000).for_each(|seq| admit(1, seq, NOW));
+    for generation in (600..=4096).step_by(200) {
+        admit(2, generation, NOW + generation * length_ms);
+    }
+    (0..5000).for_each(|seq| admit(3, seq, NOW + 4096 * length_ms));
 }
 
 /// Places that go from session to session: nothing of the one before is left for the next.
