@@ -7,8 +7,9 @@ Tried, and what was kept (CPython 3.11):
   scope each time, where a ``str`` keeps its hash.
 * One tuple in dict and deque; a deque, since requests come nearly in the order of their times, and an
   entry may only live longer than asked.
-* ``setdefault`` with a fresh marker instead of ``in`` and a store: one look-up. The dict is read by
-  nobody else, so the entry's own tuple is the marker.
+* ``setdefault`` instead of ``in`` and a store, where entries come singly: one look-up. Whether the
+  value that comes back is the very one that was given tells if the key was new; so the entry itself
+  is the value, which nobody else has.
 
 `CacheboxReplays` is ``cachebox.TTLCache``, a Rust hash table that expires by itself, by arrival.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from threading import Lock
+from time import time_ns
 from typing import TYPE_CHECKING
 
 import cachebox
@@ -33,29 +35,31 @@ class DictReplays:
     """Exact, in one process."""
 
     def __init__(self) -> None:
-        self._live: dict[Entry, int] = {}
+        self._live: dict[Entry, Entry] = {}
         self._order: deque[tuple[int, Entry]] = deque()
         self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._live)
 
-    def admit(self, scope: str, nonce: bytes, remember_until_ms: int, now_ms: int) -> None:
+    def admit(self, scope: str, nonce: bytes, remember_until_ms: int) -> None:
         """Admit once, or raise."""
         entry = (scope, nonce)
         live, order = self._live, self._order
+        now_ms = time_ns() // 1_000_000
         with self._lock:
             while order and order[0][0] <= now_ms:
                 del live[order.popleft()[1]]
-            if live.setdefault(entry, remember_until_ms) is not remember_until_ms:
+            if live.setdefault(entry, entry) is not entry:
                 raise RefusedError("replay_detected")
             order.append((remember_until_ms, entry))
 
     def admit_many(
-        self, scope: str, nonces: Sequence[bytes], remember_until_ms: int, now_ms: int
+        self, scope: str, nonces: Sequence[bytes], remember_until_ms: int
     ) -> list[bool]:
         """Admit each of a batch, under one lock."""
         live, order = self._live, self._order
+        now_ms = time_ns() // 1_000_000
         verdicts = []
         with self._lock:
             while order and order[0][0] <= now_ms:
@@ -65,7 +69,7 @@ class DictReplays:
                 if entry in live:
                     verdicts.append(False)
                     continue
-                live[entry] = remember_until_ms
+                live[entry] = entry
                 order.append((remember_until_ms, entry))
                 verdicts.append(True)
         return verdicts
@@ -82,8 +86,8 @@ class CacheboxReplays:
     def __len__(self) -> int:
         return len(self._live)
 
-    def admit(self, scope: str, nonce: bytes) -> None:
-        """Admit once, or raise."""
+    def admit(self, scope: str, nonce: bytes, _remember_until_ms: int) -> None:
+        """Admit once, or raise. It forgets by arrival."""
         marker = object()
         if self._live.setdefault((scope, nonce), marker) is not marker:
             raise RefusedError("replay_detected")

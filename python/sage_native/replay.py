@@ -156,7 +156,8 @@ class ReplaySet(NativeReplaySet):
         import numpy as np  # noqa: PLC0415 - batches alone need numpy
 
         each_scope = scopes if isinstance(scopes, str) else list(scopes)
-        ends = remember_until_ms if isinstance(remember_until_ms, int) else _ends(remember_until_ms)
+        is_one = isinstance(remember_until_ms, int | np.integer)
+        ends = int(remember_until_ms) if is_one else _ends(remember_until_ms)
         codes = np.frombuffer(
             self._admit_many(each_scope, nonces, ends, purpose=purpose, now_ms=now_ms), np.uint8
         )
@@ -213,7 +214,9 @@ def _ends(ends: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint64]:
 
     array = np.asarray(ends)
     if array.size and array.dtype.kind not in "iu":
-        raise UsageError(f"remember_until_ms must be whole numbers, not {array.dtype}")
+        raise UsageError(
+            f"remember_until_ms must be whole numbers below 2^64; these make an array of {array.dtype}"
+        )
     if array.ndim != 1:
         raise UsageError(
             f"remember_until_ms must be one-dimensional, not {array.ndim}-dimensional"

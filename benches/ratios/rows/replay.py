@@ -1,19 +1,23 @@
 """Rows 11 and 12: request nonces admitted, with a million of them live.
 
-Each side is filled before it is measured, and then lives on as in service: the time goes on with
-every nonce, so that as many are forgotten as come. Nonces are fresh for every call and of one
-scope; what is timed begins with the bytes and ends with a verdict. cachebox keeps the time itself
-and forgets by arrival, so its row beside ours has nothing to forget within a run.
+Each side is filled before it is measured and lives on as in service: nonces are remembered for some
+seconds of real time, as many are forgotten as come, and each side asks the clock for itself. Before
+each slice the memory is topped up, or left alone, until about a million are live. Nonces are fresh
+for every call and of one scope; what is timed begins with the bytes and ends with a verdict.
 
 The rows of shared memory put our set in a file beside our set without one.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
+from collections import deque
 from functools import partial
 from pathlib import Path
+from time import sleep, time_ns
 from typing import TYPE_CHECKING
 
 from benches.peers.replay import CacheboxReplays, DictReplays
@@ -24,12 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benches.ratios.sides import Arguments
+    from sage_native.replay import Admissions
 
 SCOPE = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"
-LIFETIME_MS = 120_000
-START_MS = 1_800_000_000_000
+LIFETIME_MS = 3_000
 NONCE_LEN = 32
 BATCH_LEN = 1000
+# What is over is forgotten up to a generation late.
+_SLACK_MS = 1_100
 
 
 class Load:
@@ -39,74 +45,73 @@ class Load:
 
 
 class Service:
-    """A clock that moves with the nonces, and a memory that was filled before."""
+    """A memory that about so many nonces live in."""
 
-    def __init__(self, fill: Callable[[list[bytes], int, int], object]) -> None:
-        self._admitted_count = 0
+    def __init__(self, fill: Callable[[list[bytes], int], object]) -> None:
         self._fill = fill
+        self._admitted: deque[tuple[int, int]] = deque()
+        self._live_count = 0
 
-    @property
-    def now_ms(self) -> int:
-        """The time: a lifetime later, as many nonces as are live have come."""
-        return START_MS + self._admitted_count * LIFETIME_MS // Load.live_count
+    def nonces(self, count: int) -> tuple[list[bytes], int]:
+        """Draw fresh nonces, and the time until which they are to be remembered."""
+        self._settle()
+        return self._drawn(count)
 
-    def nonces(self, count: int) -> list[bytes]:
-        """Draw fresh nonces, and fill the memory before the first."""
-        while self._admitted_count < Load.live_count:
-            batch = self._draw(min(10_000, Load.live_count))
-            self._fill(batch, self.now_ms + LIFETIME_MS, self.now_ms)
-        return self._draw(count)
+    def _settle(self) -> None:
+        while True:
+            self._forget()
+            if self._live_count > Load.live_count * 9 // 8:
+                sleep(0.01)
+            elif self._live_count < Load.live_count:
+                self._fill(*self._drawn(min(10_000, Load.live_count)))
+            else:
+                return
 
-    def _draw(self, count: int) -> list[bytes]:
-        self._admitted_count += count
+    def _forget(self) -> None:
+        over_ms = _now_ms() - LIFETIME_MS - _SLACK_MS
+        while self._admitted and self._admitted[0][0] < over_ms:
+            self._live_count -= self._admitted.popleft()[1]
+
+    def _drawn(self, count: int) -> tuple[list[bytes], int]:
+        now_ms = _now_ms()
+        self._admitted.append((now_ms, count))
+        self._live_count += count
         drawn = os.urandom(count * NONCE_LEN)
-        return [drawn[at : at + NONCE_LEN] for at in range(0, len(drawn), NONCE_LEN)]
+        nonces = [drawn[at : at + NONCE_LEN] for at in range(0, len(drawn), NONCE_LEN)]
+        return nonces, now_ms + LIFETIME_MS
+
+
+def _now_ms() -> int:
+    return time_ns() // 1_000_000
 
 
 def _singles(service: Service, count: int) -> Iterator[Arguments]:
-    nonces = service.nonces(count)
-    now_ms = service.now_ms
-    return ((SCOPE, nonce, now_ms + LIFETIME_MS, now_ms) for nonce in nonces)
+    nonces, until_ms = service.nonces(count)
+    return ((SCOPE, nonce, until_ms) for nonce in nonces)
 
 
 def _batches(service: Service, count: int) -> Iterator[Arguments]:
     for _ in range(count):
-        nonces = service.nonces(BATCH_LEN)
-        now_ms = service.now_ms
-        yield SCOPE, nonces, now_ms + LIFETIME_MS, now_ms
+        nonces, until_ms = service.nonces(BATCH_LEN)
+        yield SCOPE, nonces, until_ms
 
 
 def _replays(path: Path | None = None) -> ReplaySet:
-    # What is over is forgotten up to a second late, so a little more than a million are live.
-    return ReplaySet(Load.live_count * 21 // 20, path=path, now_ms=START_MS)
-
-
-def _filling(replays: ReplaySet) -> Service:
-    def fill(nonces: list[bytes], until_ms: int, now_ms: int) -> None:
-        replays.admit_many(SCOPE, nonces, until_ms, now_ms=now_ms)
-
-    return Service(fill)
+    # Room for what a slice adds to a million and an eighth.
+    return ReplaySet(Load.live_count * 5 // 4 + 100_000, path=path)
 
 
 def _our_admit(replays: ReplaySet | None = None) -> Side:
     replays = replays or _replays()
-    admit = replays.admit
-
-    def call(scope: str, nonce: bytes, until_ms: int, now_ms: int) -> None:
-        admit(scope, nonce, until_ms, now_ms=now_ms)
-
-    return Side(call, partial(_singles, _filling(replays)))
+    service = Service(partial(replays.admit_many, SCOPE))
+    return Side(replays.admit, partial(_singles, service))
 
 
 def _our_admit_many(replays: ReplaySet | None = None) -> Side:
     replays = replays or _replays()
-    admit_many = replays.admit_many
-
-    def call(scope: str, nonces: list[bytes], until_ms: int, now_ms: int) -> list[bool]:
-        admitted: list[bool] = admit_many(scope, nonces, until_ms, now_ms=now_ms).admitted
-        return admitted
-
-    return Side(call, partial(_batches, _filling(replays)), BATCH_LEN, seen=all)
+    service = Service(partial(replays.admit_many, SCOPE))
+    seen: Callable[[Admissions], bool] = lambda verdicts: bool(verdicts.admitted.all())  # noqa: E731
+    return Side(replays.admit_many, partial(_batches, service), BATCH_LEN, seen=seen)
 
 
 def _dict_admit() -> Side:
@@ -122,24 +127,19 @@ def _dict_admit_many() -> Side:
 
 
 def _cachebox_admit() -> Side:
-    replays = CacheboxReplays(4 * Load.live_count, 86_400)
+    replays = CacheboxReplays(2 * Load.live_count, LIFETIME_MS / 1000)
 
-    def fill(nonces: list[bytes], _until_ms: int, _now_ms: int) -> None:
+    def fill(nonces: list[bytes], until_ms: int) -> None:
         for nonce in nonces:
-            replays.admit(SCOPE, nonce)
+            replays.admit(SCOPE, nonce, until_ms)
 
-    service = Service(fill)
-    admit = replays.admit
-
-    def call(scope: str, nonce: bytes, _until_ms: int, _now_ms: int) -> None:
-        admit(scope, nonce)
-
-    return Side(call, partial(_singles, service))
+    return Side(replays.admit, partial(_singles, Service(fill)))
 
 
 def _in_a_file() -> ReplaySet:
-    """Make a set in a file of its own, which loses its name only with this process."""
+    """Make a set in a file of its own, which is removed when this process ends."""
     directory = tempfile.mkdtemp(dir=_MEMORY if _MEMORY.is_dir() else None)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return _replays(Path(directory) / "replays")
 
 

@@ -3,7 +3,7 @@
 //! No match has a catch-all arm: a new variant does not compile until somebody has decided what
 //! Python users see.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyType};
@@ -186,7 +186,12 @@ pub fn open(py: Python<'_>, error: OpenError) -> PyErr {
     match error {
         OpenError::Io { what, source } => {
             let error = storage(py, &format!("{what}: {source}"));
-            error.set_cause(py, Some(source.into()));
+            let cause = match source.raw_os_error() {
+                // With its number Python makes it FileNotFoundError and the like.
+                Some(code) => PyOSError::new_err((code, source.to_string())),
+                None => source.into(),
+            };
+            error.set_cause(py, Some(cause));
             error
         }
         OpenError::Refused(why) => configuration(py, &why),

@@ -22,8 +22,9 @@ use crate::secrecy::refuse_copies;
 ///     capacity: How many nonces there is room for, at least; about 13 bytes each, taken when they
 ///         are first touched (at once, with a path).
 ///     horizon_ms: How far ahead of the clock ``remember_until_ms`` may lie, in ms, up to 31 days.
-///         180,000 is what handshakes need. Entries live up to a 256th of it longer than asked, at
-///         the least up to 1,024 ms.
+///         180,000 is what handshakes need. Time is cut into generations of a 512th to a 256th of it,
+///         of 1,024 ms at the least: entries may live one longer than asked, and one more ahead is
+///         still taken.
 ///     path: A file that all processes share which open it; see ``open``.
 ///     now_ms: The time; the clock is asked if it is left out.
 ///
@@ -95,13 +96,16 @@ impl ReplaySet {
         py: Python<'_>,
         scope: &str,
         nonce: Input<'_>,
-        remember_until_ms: u64,
+        remember_until_ms: &Bound<'_, PyAny>,
         purpose: &str,
-        now_ms: Option<u64>,
+        now_ms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let nonce = Nonce { scope: scope.as_bytes(), nonce: nonce.as_slice(), remember_until_ms };
+        // While the memory is on its way the numbers are read.
+        let known = self.inner.look_up(purpose.as_bytes(), scope.as_bytes(), nonce.as_slice());
+        let remember_until_ms = remember_until_ms.extract()?;
+        let now_ms = now_ms.map(|now_ms| now_ms.extract()).transpose()?;
         self.inner
-            .admit(purpose.as_bytes(), nonce, clock::or_now(now_ms))
+            .admit_known(known, remember_until_ms, clock::or_now(now_ms))
             .map_err(|error| errors::admit(py, error, "this request nonce", self.inner.capacity()))
     }
 

@@ -151,8 +151,8 @@ impl ReplayWindowTable {
     ///     ReplayDetectedError: Accepted before, 1,024 or more behind the highest, or the session is
     ///         over.
     ///     CapacityError: No place for another window. Nothing was evicted, nothing accepted.
-    ///     UsageError: Beyond the budget or the horizon, another ``expires_ms`` than before, or an
-    ///         argument is not of its form.
+    ///     UsageError: Beyond the budget or the horizon, an ``expires_ms`` that differs from the first by
+    ///         a generation (minutes) or more, or an argument is not of its form.
     ///     StorageError: The file was removed or replaced: open it again.
     ///
     /// Cost: about 0.2 µs. Never blocks, holds the interpreter lock.

@@ -134,8 +134,8 @@ impl Namer {
 impl Begun<'_> {
     /// The whole name.
     #[inline]
-    pub(crate) fn name(self, last: &[u8]) -> Name {
-        let Begun { namer, sum, block_count, lengths } = self;
+    pub(crate) fn name(&self, last: &[u8]) -> Name {
+        let Begun { namer, sum, block_count, lengths } = *self;
         let (of_last, _) = namer.sum(block_count, last);
         let of_lengths = product(namer.blocks[0], (last.len() as u128) << 64 | u128::from(lengths));
         let nh = sum.wrapping_add(of_last).wrapping_add(of_lengths);

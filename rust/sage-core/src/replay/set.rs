@@ -19,7 +19,7 @@ use crate::random::RandomSource;
 pub const DEFAULT_HORIZON_MS: u64 = 2 * SKEW_MS + REPLAY_MARGIN_MS;
 
 /// Nonces of a batch that are named, and whose lines are asked for, before the first is admitted.
-const BLOCK_LEN: usize = 64;
+const BLOCK_LEN: usize = 32;
 
 /// Remembers request nonces until their time has passed, and admits each once.
 ///
@@ -31,6 +31,10 @@ pub struct ReplaySet {
     namer: Namer,
     counters: Counters,
 }
+
+/// A nonce whose place is known and asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct LookedUp(Name);
 
 /// One nonce of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -69,10 +73,33 @@ impl ReplaySet {
     /// [`AdmitError`]; nothing but `Ok` may be taken for admitted.
     #[inline]
     pub fn admit(&self, purpose: &[u8], nonce: Nonce<'_>, now_ms: u64) -> Result<(), AdmitError> {
-        let verdict = self.memory.enter(nonce.remember_until_ms, now_ms).and_then(|generation| {
-            let name = self.namer.begin(purpose, nonce.scope).name(nonce.nonce);
-            self.decide(name, generation)
-        });
+        let known = self.look_up(purpose, nonce.scope, nonce.nonce);
+        self.admit_known(known, nonce.remember_until_ms, now_ms)
+    }
+
+    /// The first half of [`ReplaySet::admit`]: says where a nonce belongs and asks for that memory,
+    /// which takes as long as all the rest. Decides nothing.
+    #[inline]
+    #[must_use]
+    pub fn look_up(&self, purpose: &[u8], scope: &[u8], nonce: &[u8]) -> LookedUp {
+        let name = self.namer.begin(purpose, scope).name(nonce);
+        self.memory.table().prefetch(name);
+        LookedUp(name)
+    }
+
+    /// The second half, on the same set.
+    ///
+    /// # Errors
+    /// As [`ReplaySet::admit`].
+    #[inline]
+    pub fn admit_known(
+        &self,
+        LookedUp(name): LookedUp,
+        remember_until_ms: u64,
+        now_ms: u64,
+    ) -> Result<(), AdmitError> {
+        let entered = self.memory.enter(remember_until_ms, now_ms);
+        let verdict = entered.and_then(|generation| self.decide(name, generation));
         self.counters.count(&verdict);
         verdict
     }
@@ -86,19 +113,27 @@ impl ReplaySet {
         now_ms: u64,
     ) -> Vec<Result<(), AdmitError>> {
         let mut begun: Option<(&[u8], Begun<'_>)> = None;
+        let mut entered: Option<(u64, Result<u64, AdmitError>)> = None;
         let mut nonces = nonces.into_iter();
         let mut verdicts = Vec::with_capacity(nonces.size_hint().0);
         let mut block = Vec::with_capacity(BLOCK_LEN);
         loop {
-            for nonce in nonces.by_ref().take(BLOCK_LEN) {
-                // Batches often have few scopes: what the last one made of the hash is kept.
-                let name = match begun {
-                    Some((scope, begun)) if scope == nonce.scope => begun,
-                    _ => begun.insert((nonce.scope, self.namer.begin(purpose, nonce.scope))).1,
-                }
-                .name(nonce.nonce);
+            for Nonce { scope, nonce, remember_until_ms } in nonces.by_ref().take(BLOCK_LEN) {
+                // Batches often have few scopes and times: what the last one gave is kept.
+                let begun = match &begun {
+                    Some((last, begun)) if *last == scope => begun,
+                    _ => &begun.insert((scope, self.namer.begin(purpose, scope))).1,
+                };
+                let name = begun.name(nonce);
                 self.memory.table().prefetch(name);
-                block.push((name, self.memory.enter(nonce.remember_until_ms, now_ms)));
+                let generation = match entered {
+                    Some((last_ms, generation)) if last_ms == remember_until_ms => generation,
+                    _ => {
+                        let generation = self.memory.enter(remember_until_ms, now_ms);
+                        entered.insert((remember_until_ms, generation)).1
+                    }
+                };
+                block.push((name, generation));
             }
             if block.is_empty() {
                 self.counters.count_all(&verdicts);

@@ -5,15 +5,16 @@
 //! ┌────────────────┬───────────┬───────┐
 //! │ fingerprint 51 │ tag    12 │ final │
 //! └────────────────┴───────────┴───────┘
-//!   0: never used    generation mod 4096
+//!                     generation mod 4096
+//!   fingerprint 0, final 0: vacant, never used or swept
 //!   fingerprint 0, final 1: spent, belongs to nobody; free when its generation is over
 //! ```
 //!
 //! A name is written in two steps, *tentative* and *final*; see `table.rs` for why.
 //!
 //! Of the 4,096 tags, the half from the floor on is live and the other half is over. No entry is
-//! made more than 515 generations ahead, and sweeping renews what is over long before its tag comes
-//! round again.
+//! made more than 515 generations ahead, and sweeping makes vacant what is over long before its tag
+//! comes round again.
 
 /// How many tags there are.
 pub(crate) const TAG_SPAN: u64 = 1 << TAG_BITS;
@@ -22,6 +23,8 @@ pub(crate) const FINGERPRINT_BITS: u32 = 63 - TAG_BITS;
 
 pub(crate) const TAG_BITS: u32 = 12;
 const FINAL: u64 = 1;
+/// The bits of a place that is free whatever the floor: a tag, and nothing else.
+pub(crate) const VACANT: u64 = (TAG_SPAN - 1) << 1;
 
 /// A word of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,13 @@ impl Fingerprint {
     pub(crate) const fn of_hash(hash: u64) -> Self {
         let bits = hash >> (64 - FINGERPRINT_BITS);
         Self(if bits == 0 { 1 } else { bits })
+    }
+}
+
+impl Fingerprint {
+    /// The bits as they stand at the top of a slot.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
     }
 }
 
@@ -63,19 +73,22 @@ impl Slot {
         Self(self.tag() << 1 | FINAL)
     }
 
-    /// A free place, of the generation that was over last.
+    /// A free place, whatever the floor. It carries the tag of the generation that was over last, so
+    /// that it is not the word that stood there before.
     pub(crate) const fn swept(floor: u64) -> Self {
-        Self(Self::tag_of(floor.wrapping_sub(1)) << 1 | FINAL)
+        Self(Self::tag_of(floor.wrapping_sub(1)) << 1)
     }
 
-    /// True if the place may be taken: never used, or of a generation that is over.
+    /// True if the place may be taken: vacant, or of a generation that is over.
     #[inline]
     pub(crate) const fn is_free(self, floor: u64) -> bool {
-        self.0 == 0 || is_over(self.0 >> 1, floor)
+        self.is_vacant() || is_over(self.0 >> 1, floor)
     }
 
+    /// True if the place was never used, or was swept.
+    #[inline]
     pub(crate) const fn is_vacant(self) -> bool {
-        self.0 == 0
+        self.0 & !VACANT == 0
     }
 
     /// True if this name stands in the place, whatever its generation and state.
@@ -91,7 +104,7 @@ impl Slot {
 
     /// True if the place is taken and nobody's.
     pub(crate) const fn is_spent(self) -> bool {
-        self.0 >> (TAG_BITS + 1) == 0 && self.0 != 0
+        self.0 >> (TAG_BITS + 1) == 0 && self.is_final()
     }
 
     /// The generation of a live entry.

@@ -34,7 +34,7 @@
 //! All accesses are in one order (`words.rs`), and the floor only grows. While the floor stays the
 //! same a slot that is taken stays taken: tentative, final and spent all count as taken, and only a
 //! higher floor frees them. A replacement looks at whole words, and no word comes back to a slot:
-//! what is free is never made vacant again, but gets the tag of the generation that was over last. So
+//! what is over is swept to a word with the tag of the generation that was over last. So
 //! a replacement that succeeds shows that the word it had read stood there all the time in between. A
 //! search with floor f sees every slot up to the first one that was free for it, and every living
 //! entry of the name beyond, since the marks of full lines before it were raised to its generation.
@@ -79,6 +79,7 @@ use core::ops::Range;
 
 use super::fingerprint::Name;
 use super::generation::Generations;
+use super::line::Line;
 use super::slot::{Slot, TAG_BITS, is_over};
 use super::words::{LINE_WORDS, Words};
 
@@ -252,18 +253,11 @@ impl<W: Words + ?Sized> Table<'_, W> {
         let mut line = name.home(self.layout.line_count);
         for passed_count in 0..MAX_RUN.min(self.layout.line_count) {
             let line_at = self.line_at(line);
-            let [mark, words @ ..] = self.words.load_line(line_at);
-            // One bit a slot, and no branch before all are known.
-            let (mut free_bits, mut held_bits) = (0_u32, 0_u32);
-            for (offset, word) in words.into_iter().enumerate() {
-                let slot = Slot::from_word(word);
-                free_bits |= u32::from(slot.is_free(floor)) << offset;
-                held_bits |= u32::from(slot.holds(name.fingerprint)) << offset;
-            }
-            held_bits &= !free_bits;
-            let place = |bits: u32| {
+            let Line { words, free_bits, held_bits } =
+                Line::read(self.words, line_at, name.fingerprint, floor);
+            let place = |bits: u8| {
                 let offset = bits.trailing_zeros() as usize;
-                Place { at: line_at + 1 + offset, slot: Slot::from_word(words[offset]) }
+                Place { at: line_at + offset, slot: Slot::from_word(words[offset]) }
             };
             if held_bits != 0 {
                 let place = place(held_bits);
@@ -276,7 +270,8 @@ impl<W: Words + ?Sized> Table<'_, W> {
             if free.is_none() && free_bits != 0 {
                 free = Some(Found::Free { place: place(free_bits), passed_count });
             }
-            if free.is_some() && mark < floor {
+            // The first word is the mark.
+            if free.is_some() && words[0] < floor {
                 break;
             }
             line = self.next_line(line);

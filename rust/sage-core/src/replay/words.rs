@@ -23,6 +23,12 @@ pub(crate) trait Words {
         core::array::from_fn(|offset| self.load(at + offset))
     }
 
+    /// The words of a cache line where they lie, if they lie in memory like any other.
+    #[inline]
+    fn line_address(&self, _: usize) -> Option<&[AtomicU64; LINE_WORDS]> {
+        None
+    }
+
     /// Writes `new` if the word is still `current`; false if it was another.
     #[must_use]
     fn replace(&self, at: usize, current: u64, new: u64) -> bool;
@@ -44,6 +50,11 @@ impl Words for [AtomicU64] {
     fn load_line(&self, at: usize) -> [u64; LINE_WORDS] {
         let line: &[AtomicU64; LINE_WORDS] = self[at..at + LINE_WORDS].try_into().expect("as long");
         core::array::from_fn(|offset| line[offset].load(SeqCst))
+    }
+
+    #[inline]
+    fn line_address(&self, at: usize) -> Option<&[AtomicU64; LINE_WORDS]> {
+        self[at..at + LINE_WORDS].try_into().ok()
     }
 
     #[inline]
