@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import deque
 from threading import Lock
-from time import time_ns
 from typing import TYPE_CHECKING
 
 import cachebox
@@ -42,11 +41,10 @@ class DictReplays:
     def __len__(self) -> int:
         return len(self._live)
 
-    def admit(self, scope: str, nonce: bytes, remember_until_ms: int) -> None:
+    def admit(self, scope: str, nonce: bytes, remember_until_ms: int, now_ms: int) -> None:
         """Admit once, or raise."""
         entry = (scope, nonce)
         live, order = self._live, self._order
-        now_ms = time_ns() // 1_000_000
         with self._lock:
             while order and order[0][0] <= now_ms:
                 del live[order.popleft()[1]]
@@ -55,11 +53,10 @@ class DictReplays:
             order.append((remember_until_ms, entry))
 
     def admit_many(
-        self, scope: str, nonces: Sequence[bytes], remember_until_ms: int
+        self, scope: str, nonces: Sequence[bytes], remember_until_ms: int, now_ms: int
     ) -> list[bool]:
         """Admit each of a batch, under one lock."""
         live, order = self._live, self._order
-        now_ms = time_ns() // 1_000_000
         verdicts = []
         with self._lock:
             while order and order[0][0] <= now_ms:
