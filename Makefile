@@ -18,7 +18,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-rust test-python lint bench bench-python bench-native vectors fuzz clean
+.PHONY: help demo test test-rust test-python lint bench bench-python bench-native storm vectors fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -52,6 +52,9 @@ bench-python: $(STAMPS)/bench ## Record absolute baselines of the Python API (py
 
 bench-native: $(STAMPS)/toolchain ## Measure the Rust core alone (criterion)
 	cargo bench -p sage-benches --locked
+
+storm: $(STAMPS)/test ## Four minutes of kill -9 and duplicates against the replay memory, a verdict a line
+	$(BIN)/python -m tests.storm
 
 vectors: $(STAMPS)/test ## Write tests/vectors anew from the reference
 	$(BIN)/python -m tests.reference.generate

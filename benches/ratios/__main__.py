@@ -16,6 +16,7 @@ from . import docs
 from .clock import ClockProbe
 from .facts import facts
 from .imports import import_ms
+from .memory import ROW, measure_footprints
 from .report import lines
 from .results import Run
 from .run import FULL, QUICK, measure_costs, measure_rows
@@ -52,16 +53,17 @@ def _measured(numbers: Sequence[int], *, is_quick: bool) -> Run:
     from .rows import all_rows  # noqa: PLC0415  # as above
 
     rows: list[Row] = [row for row in all_rows() if not numbers or row.number in numbers]
-    missing = set(numbers) - {row.number for row in rows}
+    missing = set(numbers) - {ROW, *(row.number for row in rows)}
     if missing:
         raise SystemExit(f"not measured here: row {', '.join(map(str, sorted(missing)))}")
     probe, effort = ClockProbe(), QUICK if is_quick else FULL
     results = measure_rows(rows, probe, effort, _notice)
     costs = [] if numbers else measure_costs(steps(), probe, effort)
+    footprints = measure_footprints(_notice) if not numbers or ROW in numbers else []
     _notice("import")
     import_cost = {} if numbers else {"import_ms": round(import_ms(), 1)}
     _notice("")
-    return Run({**facts(), **import_cost}, results, costs)
+    return Run({**facts(), **import_cost}, results, costs, footprints)
 
 
 def _notice(name: str) -> None:

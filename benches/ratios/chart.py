@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
     from .results import Result, Run
 
-_INK = "#7c8087"
+INK = "#7c8087"
 _BARS = {"due": "#3f83c8", "next": "#9bb8d6"}
 _MUST, _GOAL = "#d9772b", "#2f9e72"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "svg.hashsalt": "sage_native",
 }
 
@@ -42,7 +42,7 @@ def draw(run: Run, path: Path) -> None:
     """Write ``path.svg`` and ``path.png``."""
     results = [one for one in run.results if one.unit == "x" and one.standing != "beside"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         canvas, axes = plt.subplots(figsize=(9.2, 0.9 + 0.31 * len(results)))
         _draw_bars(axes, results)
         _dress(axes, results)
@@ -57,7 +57,7 @@ def draw(run: Run, path: Path) -> None:
 def _draw_bars(axes: Axes, results: list[Result]) -> None:
     for at, result in enumerate(results):
         axes.barh(at, result.figure, height=0.62, color=_BARS[result.standing], zorder=2)
-        axes.plot([result.low, result.high], [at, at], color=_INK, linewidth=1.1, zorder=3)
+        axes.plot([result.low, result.high], [at, at], color=INK, linewidth=1.1, zorder=3)
         for line, color in ((result.must, _MUST), (result.goal, _GOAL)):
             if line is not None:
                 axes.plot(
@@ -79,8 +79,8 @@ def _dress(axes: Axes, results: list[Result]) -> None:
     axes.margins(x=0.12)
     axes.set_xlim(left=0)
     axes.set_xlabel("times as fast as the peer (median of the pairs; thin line: 10 % – 90 %)")
-    axes.axvline(1, color=_INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    axes.grid(axis="x", color=_INK, alpha=0.22, linewidth=0.7, zorder=0)
+    axes.axvline(1, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    axes.grid(axis="x", color=INK, alpha=0.22, linewidth=0.7, zorder=0)
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
     axes.tick_params(length=0)
     for side in ("top", "right", "left"):

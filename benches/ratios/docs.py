@@ -22,7 +22,8 @@ PAGE = ROOT / "docs" / "performance.md"
 FRONT = ROOT / "README.md"
 LATEST = ROOT / "benches" / "baselines" / "latest.json"
 CHART = ROOT / "docs" / "images" / "ratios"
-"""Without its suffixes: .svg and .png."""
+MEMORY_CHART = ROOT / "docs" / "images" / "replay-memory"
+"""Without their suffixes: .svg and .png."""
 
 _VERDICTS = {"goal": "goal", "must": "must", "MISSED": "**missed**", "next": "next", "beside": ""}
 
@@ -33,6 +34,7 @@ def sections(run: Run) -> dict[str, str]:
         "machine": "\n".join(_machine(run)),
         "ratios": "\n".join(_ratios(run)),
         "costs": "\n".join(_costs(run)),
+        "memory": "\n".join(_memory(run)),
     }
 
 
@@ -54,11 +56,14 @@ def filled(page: str, parts: dict[str, str]) -> str:
 
 def write(run: Run) -> None:
     """Update the page and its chart."""
-    from .chart import draw  # noqa: PLC0415  # matplotlib takes a second to import
+    # matplotlib takes a second to import.
+    from .chart import draw  # noqa: PLC0415
+    from .memory_chart import draw as draw_memory  # noqa: PLC0415
 
     for page, parts in ((PAGE, sections(run)), (FRONT, {"ratios": "\n".join(front(run))})):
         page.write_text(filled(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
     draw(run, CHART)
+    draw_memory(run, MEMORY_CHART)
 
 
 def front(run: Run) -> Iterator[str]:
@@ -119,3 +124,12 @@ def _costs(run: Run) -> Iterator[str]:
         group = cost.group if cost.group != shown else ""
         shown = cost.group
         yield f"| {group} | {cost.name} | {duration(added_ns)} | {duration(cost.total_ns)} |"
+
+
+def _memory(run: Run) -> Iterator[str]:
+    yield "| what | how many | bytes each | must | goal | reached |"
+    yield "|---|--:|--:|--:|--:|---|"
+    for one in run.footprints:
+        must, goal = (f"≤ {line:,}" if line else "–" for line in (one.must, one.goal))
+        verdict = _VERDICTS[one.verdict]
+        yield f"| {one.operation} | {one.count:,} | **{one.each_len:,.1f}** | {must} | {goal} | {verdict} |"

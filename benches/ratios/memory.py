@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Verdict: TypeAlias = Literal["goal", "must", "MISSED", "beside"]
 
 ROW = 19
-CAPACITIES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+CAPACITIES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 _NONCE_LINES, _SESSION_LINES = (32, 16), (1024, 512)
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,18 +65,19 @@ def _footprints(notice: Callable[[str], None]) -> Iterator[Footprint]:
         notice(f"{ROW} memory of {capacity:,} live nonces")
         is_main = capacity == 1_000_000
         lines = _NONCE_LINES if is_main else (None, None)
-        each_len = _of_process("nonces", capacity)
+        each_len = footprint_of("nonces", capacity)
         yield Footprint(f"Live nonce, set for {capacity:,}", capacity, each_len, *lines)
     notice(f"{ROW} memory of nonces in a dict")
     count = 1_000_000
-    yield Footprint("Live nonce, dict and deque", count, _of_process("dict", count))
+    yield Footprint("Live nonce, dict and deque", count, footprint_of("dict", count))
     notice(f"{ROW} memory of sessions")
     count = 10_000
-    yield Footprint("Idle session", count, _of_process("idle", count), *_SESSION_LINES)
-    yield Footprint("Session in use", count, _of_process("used", count))
+    yield Footprint("Idle session", count, footprint_of("idle", count), *_SESSION_LINES)
+    yield Footprint("Session in use", count, footprint_of("used", count))
 
 
-def _of_process(kind: str, count: int) -> float:
+def footprint_of(kind: str, count: int) -> float:
+    """Measure one figure in a process of its own."""
     command = [sys.executable, "-m", "benches.ratios.footprint", kind, str(count)]
     answer = subprocess.run(  # noqa: S603 - constant arguments
         command, cwd=_ROOT, capture_output=True, text=True, check=True

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .memory import ROW
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .memory import Footprint
     from .results import Cost, Result, Run
 
 _HEADS = (
@@ -29,6 +32,8 @@ def lines(run: Run) -> Iterator[str]:
     yield from _table([_HEADS, *(_cells(result) for result in run.results)])
     yield ""
     yield from _breakdown(run.costs)
+    for one in run.footprints:
+        yield f"{ROW} {one.operation}: {one.each_len:.1f} B{_lines_of(one)}"
     yield ""
     yield _machine(run)
     if "import_ms" in run.facts:
@@ -38,10 +43,17 @@ def lines(run: Run) -> Iterator[str]:
     noisy = [result for result in run.results if result.is_noisy]
     if noisy:
         yield f"noisy, too few steady slices (marked ~): {_names(noisy)}"
-    missed = [result for result in run.results if result.verdict == "MISSED"]
+    missed = [_name(result) for result in run.results if result.verdict == "MISSED"]
+    missed += [f"{ROW} {one.operation}" for one in run.footprints if one.verdict == "MISSED"]
     yield (
-        f"MISSED their must: {_names(missed)}" if missed else "every row that is due holds its must"
+        f"MISSED their must: {'; '.join(missed)}"
+        if missed
+        else "every row that is due holds its must"
     )
+
+
+def _lines_of(one: Footprint) -> str:
+    return "" if one.must is None else f" (must {one.must}, goal {one.goal}): {one.verdict}"
 
 
 def _cells(result: Result) -> tuple[str, ...]:
@@ -93,7 +105,11 @@ def _machine(run: Run) -> str:
 
 
 def _names(results: Sequence[Result]) -> str:
-    return "; ".join(f"{result.row} {result.operation} ({result.peer})" for result in results)
+    return "; ".join(map(_name, results))
+
+
+def _name(result: Result) -> str:
+    return f"{result.row} {result.operation} ({result.peer})"
 
 
 def figure(value: float, unit: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from .memory import Footprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +90,7 @@ class Run:
     facts: dict[str, Any]
     results: list[Result]
     costs: list[Cost]
+    footprints: list[Footprint] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Write the JSON file."""
@@ -95,6 +98,7 @@ class Run:
             **self.facts,
             "costs": [{**asdict(cost), "total_ns": _rounded(cost.total_ns)} for cost in self.costs],
             "rows": [result.to_json() for result in self.results],
+            "memory": [{**asdict(one), "verdict": one.verdict} for one in self.footprints],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -103,8 +107,15 @@ class Run:
     def read(cls, path: Path) -> Run:
         """Invert `write`."""
         facts = json.loads(path.read_bytes())
-        costs, rows = facts.pop("costs"), facts.pop("rows")
-        return cls(facts, [Result.from_json(row) for row in rows], [Cost(**cost) for cost in costs])
+        costs, rows, memory = facts.pop("costs"), facts.pop("rows"), facts.pop("memory")
+        for one in memory:
+            del one["verdict"]
+        return cls(
+            facts,
+            [Result.from_json(row) for row in rows],
+            [Cost(**cost) for cost in costs],
+            [Footprint(**one) for one in memory],
+        )
 
 
 def _rounded(value: object) -> object:

@@ -16,6 +16,7 @@ from benches.ratios.costs import steps
 from benches.ratios.facts import facts, machine_class
 from benches.ratios.interleave import MAX_SLICE_NS, Interleaved, Slice, fit, time_slice
 from benches.ratios.results import Cost, Result, Run
+from benches.ratios.memory import Footprint, footprint_of
 from benches.ratios.rows import all_rows
 from benches.ratios.rows.replay import Load
 from benches.ratios.run import Effort, measure_rows
@@ -217,9 +218,11 @@ def test_verdicts(standing: Standing, unit: Unit, figure: float, verdict: str) -
 def test_json_layout(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "latest.json"
     nanoseconds = replace(RESULT, row=17, unit="ns", figure=12.0, must=100, goal=65)
-    Run(facts(), [RESULT, nanoseconds], [Cost("sealing", "seal", 12.0)]).write(path)
+    footprints = [Footprint("nonce", 10, 13.1, 32, 16), Footprint("in a dict", 10, 260.0)]
+    Run(facts(), [RESULT, nanoseconds], [Cost("sealing", "seal", 12.0)], footprints).write(path)
     document = json.loads(path.read_bytes())
-    assert list(document) == ["commit", "taken_at", "machine", "costs", "rows"]
+    assert list(document) == ["commit", "taken_at", "machine", "costs", "rows", "memory"]
+    assert [one["verdict"] for one in document["memory"]] == ["goal", "beside"]
     assert set(document["machine"]) == {
         "cpu", "flags", "class", "governor", "system", "python", "openssl", "packages",
     }  # fmt: skip
@@ -233,6 +236,18 @@ def test_json_layout(tmp_path: Path) -> None:
     again.write(path)
     assert json.loads(path.read_bytes()) == document
     assert again.results[1] == replace(nanoseconds, peer_ns=456.8)
+    assert again.footprints == footprints
+
+
+def test_footprints_have_their_lines() -> None:
+    verdicts = [Footprint("nonce", 1, each_len, 32, 16).verdict for each_len in (16, 32, 32.1)]
+    assert verdicts == ["goal", "must", "MISSED"]
+
+
+def test_a_footprint_is_measured_in_a_process_of_its_own() -> None:
+    nonce, other = footprint_of("nonces", 100_000), footprint_of("dict", 100_000)
+    assert 8 < nonce < other
+    assert 256 < footprint_of("idle", 500) < footprint_of("used", 500)
 
 
 def test_machine_classes() -> None:
