@@ -5,8 +5,8 @@ Tried, and what was kept (CPython 3.11):
 
 * A tuple of scope and nonce as the key: joining them into one ``bytes`` costs a copy and hashes the
   scope each time, where a ``str`` keeps its hash.
-* One tuple in dict and deque; a deque, since requests come nearly in the order of their times, and an
-  entry may only live longer than asked.
+* One tuple in dict and deque; a deque, since requests come nearly in the order of their times, and
+  an entry may only live longer than asked.
 * ``setdefault`` instead of ``in`` and a store, where entries come singly: one look-up. Whether the
   value that comes back is the very one that was given tells if the key was new; so the entry itself
   is the value, which nobody else has.

@@ -130,6 +130,6 @@ def _memory(run: Run) -> Iterator[str]:
     yield "| what | how many | bytes each | must | goal | reached |"
     yield "|---|--:|--:|--:|--:|---|"
     for one in run.footprints:
-        must, goal = (f"≤ {line:,}" if line else "–" for line in (one.must, one.goal))
-        verdict = _VERDICTS[one.verdict]
-        yield f"| {one.operation} | {one.count:,} | **{one.each_len:,.1f}** | {must} | {goal} | {verdict} |"
+        lines = (f"≤ {line:,}" if line else "–" for line in (one.must, one.goal))
+        cells = (one.operation, f"{one.count:,}", f"**{one.each_len:,.1f}**", *lines)
+        yield f"| {' | '.join(cells)} | {_VERDICTS[one.verdict]} |"

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    Hook: TypeAlias = Callable[["Event"], object]
-
-__all__ = ["Event", "ReplayMemoryOpened", "ReplayRefused", "subscribe"]
+__all__ = ["Event", "Hook", "ReplayMemoryOpened", "ReplayRefused", "subscribe"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class ReplayMemoryOpened:
 
 
 Event: TypeAlias = ReplayRefused | ReplayMemoryOpened
+Hook: TypeAlias = Callable[[Event], object]
 
 # Replaced as a whole, so that whoever goes through it needs no lock.
 _hooks: tuple[Hook, ...] = ()

@@ -85,7 +85,7 @@ class ReplayStatistics:
     full: int
 
 
-class ReplaySet(NativeReplaySet):
+class ReplaySet(NativeReplaySet):  # noqa: D101 - the native class says it
     __doc__ = NativeReplaySet.__doc__
     __slots__ = ()
 
@@ -127,7 +127,7 @@ class ReplaySet(NativeReplaySet):
         self,
         scopes: str | Sequence[str],
         nonces: _Batch,
-        remember_until_ms: int | Sequence[int] | NDArray[np.integer],
+        remember_until_ms: int | np.integer | Sequence[int] | NDArray[np.integer],
         *,
         purpose: str = "",
         now_ms: int | None = None,
@@ -150,14 +150,16 @@ class ReplaySet(NativeReplaySet):
                 ``horizon_ms``. Nothing was admitted.
             StorageError: The file was removed or replaced: refuse the whole batch.
 
-        Cost: one crossing; about 60 ns a nonce with a million live ones. The interpreter lock is
-        released for large batches.
+        Cost: one crossing; 0.1 to 0.25 µs a nonce with a million live ones. The interpreter lock
+        is released for large batches.
         """
         import numpy as np  # noqa: PLC0415 - batches alone need numpy
 
         each_scope = scopes if isinstance(scopes, str) else list(scopes)
-        is_one = isinstance(remember_until_ms, int | np.integer)
-        ends = int(remember_until_ms) if is_one else _ends(remember_until_ms)
+        if isinstance(remember_until_ms, int | np.integer):
+            ends: int | NDArray[np.uint64] = int(remember_until_ms)
+        else:
+            ends = _ends(remember_until_ms)
         codes = np.frombuffer(
             self._admit_many(each_scope, nonces, ends, purpose=purpose, now_ms=now_ms), np.uint8
         )
@@ -171,7 +173,7 @@ class ReplaySet(NativeReplaySet):
         return ReplayStatistics(*self._statistics())
 
 
-class ReplayWindowTable(NativeReplayWindowTable):
+class ReplayWindowTable(NativeReplayWindowTable):  # noqa: D101 - the native class says it
     __doc__ = NativeReplayWindowTable.__doc__
     __slots__ = ()
 
@@ -215,12 +217,11 @@ def _ends(ends: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint64]:
     array = np.asarray(ends)
     if array.size and array.dtype.kind not in "iu":
         raise UsageError(
-            f"remember_until_ms must be whole numbers below 2^64; these make an array of {array.dtype}"
+            "remember_until_ms must be whole numbers below 2^64; "
+            f"these make an array of {array.dtype}"
         )
     if array.ndim != 1:
-        raise UsageError(
-            f"remember_until_ms must be one-dimensional, not {array.ndim}-dimensional"
-        )
+        raise UsageError(f"remember_until_ms must be one-dimensional, not {array.ndim}-dimensional")
     if array.size and array.min() < 0:
         raise UsageError(f"remember_until_ms must not be negative, as {array.min()} is")
     return np.ascontiguousarray(array, np.uint64)

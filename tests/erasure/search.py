@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def writable_mappings(pid: int) -> Iterator[tuple[str, bytes]]:
@@ -31,9 +31,16 @@ def writable_mappings(pid: int) -> Iterator[tuple[str, bytes]]:
 
 def found(pid: int, needles: dict[str, bytes]) -> dict[str, list[str]]:
     """Say which needles lie where: ``{needle: [mapping, …]}``, only those that were found."""
+    return found_in(writable_mappings(pid), needles)
+
+
+def found_in(
+    mappings: Iterable[tuple[str, bytes]], needles: dict[str, bytes]
+) -> dict[str, list[str]]:
+    """As `found`, in memory that was read before."""
     patterns = {name: re.compile(re.escape(needle)) for name, needle in needles.items()}
     places: dict[str, list[str]] = {}
-    for mapping, contents in writable_mappings(pid):
+    for mapping, contents in mappings:
         for name, pattern in patterns.items():
             for _ in pattern.finditer(contents):
                 places.setdefault(name, []).append(mapping)

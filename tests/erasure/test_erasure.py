@@ -12,7 +12,7 @@ import pytest
 from sage_native._native import _kernels  # noqa: TID251 - no public name tells
 from tests.erasure import forms, holder
 from tests.erasure.rounds import aes_256_schedule, sha256_state
-from tests.erasure.search import found
+from tests.erasure.search import found, found_in, writable_mappings
 
 # What must be there before closing, to show that the search finds it.
 HELD = {
@@ -47,8 +47,10 @@ def test_no_secret_is_left_one_second_after_close(kind: str, use: str) -> None:
         process.stdin.write(b"-")
         assert process.stdout.read(1) == b"c"
         closed = time.monotonic()
-        assert found(process.pid, needles) == {}
+        # Reading is quick; looking for every form of a secret in it is not, and need not be.
+        memory = list(writable_mappings(process.pid))
         assert time.monotonic() - closed < 1
+        assert found_in(memory, needles) == {}
         process.stdin.write(b"-")
     assert process.returncode == 0
 

@@ -145,11 +145,15 @@ def test_clock_steps() -> None:
 def test_replay_capacity() -> None:
     """nonce or session capacity reached"""
     admitted, until_ms = ReplaySet(capacity=2), NOW_MS + 1000
-    taken: list[bytes] = []
+    nonces, taken = (bytes([number]) for number in range(100)), list[bytes]()
+
+    def take() -> None:
+        for nonce in nonces:
+            admitted.admit("did:example:a", nonce, until_ms, now_ms=NOW_MS)
+            taken.append(nonce)
+
     with pytest.raises(CapacityError):
-        for number in range(100):
-            admitted.admit("did:example:a", bytes([number]), until_ms, now_ms=NOW_MS)
-            taken.append(bytes([number]))
+        take()
     assert len(taken) >= 2
     for nonce in taken:
         with pytest.raises(ReplayDetectedError):

@@ -98,8 +98,8 @@ class Crew:
         process.join()
         assert is_killed or process.exitcode == 0, process.exitcode
         self.kill_count += is_killed
-        answers = np.memmap(path, np.int64, "r", shape=(LOG_LEN,))
-        answers = answers[: int(np.count_nonzero(answers))]
+        log = np.memmap(path, np.int64, "r", shape=(LOG_LEN,))
+        answers = log[: int(np.count_nonzero(log))]
         self.answer_count += len(answers)
         self._consume(answers)
         path.unlink()

@@ -41,9 +41,7 @@ def storm(nonce_count: int, *, seed: int = 1) -> Distinct:
     start = time.perf_counter()
     for _ in range(nonce_count // BATCH_LEN):
         nonces = np.frombuffer(chance.bytes(BATCH_LEN * 32), np.uint8).reshape(-1, 32)
-        verdicts = replays.admit_many(
-            "did:example:alice", nonces, now_ms + 170_000, now_ms=now_ms
-        )
+        verdicts = replays.admit_many("did:example:alice", nonces, now_ms + 170_000, now_ms=now_ms)
         admitted += int(verdicts.admitted.sum())
         full += int(verdicts.full.sum())
     seconds = time.perf_counter() - start

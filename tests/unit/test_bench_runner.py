@@ -15,8 +15,8 @@ from benches.ratios.clock import ClockProbe
 from benches.ratios.costs import steps
 from benches.ratios.facts import facts, machine_class
 from benches.ratios.interleave import MAX_SLICE_NS, Interleaved, Slice, fit, time_slice
-from benches.ratios.results import Cost, Result, Run
 from benches.ratios.memory import Footprint, footprint_of
+from benches.ratios.results import Cost, Result, Run
 from benches.ratios.rows import all_rows
 from benches.ratios.rows.replay import Load
 from benches.ratios.run import Effort, measure_rows

@@ -147,7 +147,7 @@ class TheirReplays:
             assert all(self._replays.admit_many(SCOPE, nonces, *self._times(len(nonces))))
 
     def _times(self, count: int) -> tuple[int, int]:
-        """Return until when to remember, and the time: a lifetime later as many have come as live."""
+        """Return until when to remember, and the time: a lifetime brings as many as are live."""
         self._drawn_count += count
         now_ms = START_MS + self._drawn_count * THEIR_LIFETIME_MS // Load.live_count
         return now_ms + THEIR_LIFETIME_MS, now_ms

@@ -88,7 +88,8 @@ fn open_at(session: &mut Session, record: &[u8], now_ms: u64) -> Result<Vec<u8>,
 }
 
 fn window_table() -> Arc<WindowTable> {
-    let table = WindowTable::open(None, 100, 24 * HOUR_MS, Moment::at(NOW), &mut SystemRandom).expect("a table");
+    let table =
+        WindowTable::open(None, 100, 24 * HOUR_MS, Moment::at(NOW), &mut SystemRandom).expect("a table");
     Arc::new(table)
 }
 
@@ -450,7 +451,9 @@ fn windows_are_shared_before_the_first_record_or_not_at_all() {
 
 #[test]
 fn a_full_table_of_windows_refuses_another_sender_and_forgets_none() {
-    let table = Arc::new(WindowTable::open(None, 1, 24 * HOUR_MS, Moment::at(NOW), &mut SystemRandom).expect("a table"));
+    let table = Arc::new(
+        WindowTable::open(None, 1, 24 * HOUR_MS, Moment::at(NOW), &mut SystemRandom).expect("a table"),
+    );
     let (mut opened, mut full) = (0, 0);
     for _ in 0..20 {
         let (mut client, mut server, m3) = Agents::new(false).handshake();

@@ -125,9 +125,9 @@ impl ReplaySet {
         let scopes = scopes.each(py, nonces.len())?;
         let ends = remember_until_ms.each(py, nonces.len())?;
         let now_ms = clock::or_now(now_ms);
-        self.inner
-            .check_ends(&ends, now_ms)
-            .map_err(|error| errors::admit(py, error, "a request nonce of the batch", self.inner.capacity()))?;
+        self.inner.check_ends(&ends, now_ms).map_err(|error| {
+            errors::admit(py, error, "a request nonce of the batch", self.inner.capacity())
+        })?;
         let batch = nonces.iter().enumerate().map(|(at, nonce)| Nonce {
             scope: scopes.get(at).unwrap_or(&scopes[0]).as_bytes(),
             nonce,

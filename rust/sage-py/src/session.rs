@@ -225,7 +225,12 @@ impl Session {
     /// Cost: opening a record takes about 0.1 µs more.
     /// Source: docs/protocol.md, "Records".
     #[pyo3(signature = (windows, *, now_ms=None))]
-    fn share_windows(&self, py: Python<'_>, windows: &ReplayWindowTable, now_ms: Option<u64>) -> PyResult<()> {
+    fn share_windows(
+        &self,
+        py: Python<'_>,
+        windows: &ReplayWindowTable,
+        now_ms: Option<u64>,
+    ) -> PyResult<()> {
         let table = Arc::clone(&windows.inner);
         self.run(py, |session| session.share_windows(table, clock::or_now(now_ms)))
     }

@@ -33,9 +33,14 @@ impl fmt::Display for AdmitError {
             Self::GivenUp => f.write_str("its time is over, or was given up"),
             Self::Full => f.write_str("no place is free"),
             Self::TooFarAhead { ahead_ms, horizon_ms } => {
-                write!(f, "it is to be remembered for {ahead_ms} ms, but at most {horizon_ms} are looked ahead")
+                write!(
+                    f,
+                    "it is to be remembered for {ahead_ms} ms, but at most {horizon_ms} are looked ahead"
+                )
             }
-            Self::BeyondBudget(seq) => write!(f, "sequence number {seq} is beyond the budget of a record key"),
+            Self::BeyondBudget(seq) => {
+                write!(f, "sequence number {seq} is beyond the budget of a record key")
+            }
             Self::OtherEnd => f.write_str("this window was first used with another end"),
             Self::Orphaned => f.write_str("the file behind the table was removed or replaced: open it again"),
         }

@@ -219,8 +219,8 @@ fn adopt(
     if metadata.len() < HEADER_WORDS as u64 * 8 {
         return Err(refused(path, "is not a replay table: it is too short"));
     }
-    let first_page = Mapping::of_file(&file, HEADER_WORDS)
-        .map_err(|error| failed("cannot map", path, error))?;
+    let first_page =
+        Mapping::of_file(&file, HEADER_WORDS).map_err(|error| failed("cannot map", path, error))?;
     Header(first_page.words()).check(geometry).map_err(|error| mismatch(path, &error, geometry))?;
     if metadata.len() != word_count as u64 * 8 {
         return Err(refused(path, "has another length than its first page says: it is damaged, remove it"));
@@ -352,7 +352,9 @@ fn mismatch(path: &Path, error: &HeaderError, wanted: &Geometry) -> OpenError {
     let why = match error {
         HeaderError::NotATable => "is not a replay table: remove it, or choose another path".into(),
         HeaderError::Version(version) => {
-            format!("is a replay table of version {version}, which this version of the library does not read: remove it")
+            format!(
+                "is a replay table of version {version}, which this version of the library does not read: remove it"
+            )
         }
         HeaderError::Kind if wanted.kind == Kind::Set => {
             "holds replay windows, not a replay set: choose another path".into()
@@ -484,9 +486,24 @@ mod system {
         // <linux/magic.h> and statfs(2): NFS, SMB, CIFS, SMB2, AFS, kAFS, Ceph, 9P, FUSE, GFS2, OCFS2,
         // Lustre, GPFS, BeeGFS, PanFS, OrangeFS, Coda, VirtualBox's shared folders.
         const SHARED: [u32; 18] = [
-            0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x6b41_4653, 0x00c3_6400, 0x0102_1997,
-            0x6573_5546, 0x0116_1970, 0x7461_636f, 0x0bd0_0bd0, 0x4750_4653, 0x1983_0326, 0xaad7_aaea,
-            0x2003_0528, 0x7375_7245, 0x786f_4256,
+            0x6969,
+            0x517b,
+            0xff53_4d42,
+            0xfe53_4d42,
+            0x5346_414f,
+            0x6b41_4653,
+            0x00c3_6400,
+            0x0102_1997,
+            0x6573_5546,
+            0x0116_1970,
+            0x7461_636f,
+            0x0bd0_0bd0,
+            0x4750_4653,
+            0x1983_0326,
+            0xaad7_aaea,
+            0x2003_0528,
+            0x7375_7245,
+            0x786f_4256,
         ];
         let mut statistics = core::mem::MaybeUninit::<libc::statfs>::uninit();
         // SAFETY: the descriptor is open and the structure is there to be written.

@@ -124,7 +124,9 @@ impl Namer {
             sum = sum.wrapping_add(product(*key, u128::from_le_bytes(*block)));
         }
         if !rest.is_empty() {
-            let last = part.last_chunk::<BLOCK_LEN>().map_or_else(|| filled(rest), |block| u128::from_le_bytes(*block));
+            let last = part
+                .last_chunk::<BLOCK_LEN>()
+                .map_or_else(|| filled(rest), |block| u128::from_le_bytes(*block));
             sum = sum.wrapping_add(product(keys[block_count - 1], last));
         }
         (sum, block_count)
@@ -218,8 +220,17 @@ mod tests {
     fn different_names_have_different_hashes() {
         let namer = Namer::new([1, 2]);
         let long = vec![7; 1000];
-        let texts: [&[u8]; 9] =
-            [b"", b"\0", b"a", b"aa", b"aaaaaaaaaaaaaaa", b"aaaaaaaaaaaaaaaa", b"aaaaaaaaaaaaaaaaa", &long, &long[1..]];
+        let texts: [&[u8]; 9] = [
+            b"",
+            b"\0",
+            b"a",
+            b"aa",
+            b"aaaaaaaaaaaaaaa",
+            b"aaaaaaaaaaaaaaaa",
+            b"aaaaaaaaaaaaaaaaa",
+            &long,
+            &long[1..],
+        ];
         let mut seen = HashMap::new();
         for purpose in texts {
             for scope in texts {

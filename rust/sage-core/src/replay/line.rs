@@ -134,8 +134,14 @@ mod tests {
                 let slot = |at: usize| Slot::tentative(prints[at], floor.wrapping_add(ahead));
                 let (next, over) = (slot(2).decided(), Slot::swept(floor));
                 let words = [
-                    u64::MAX, 0, slot(0).word(), slot(1).decided().word(), next.word(), slot(3).spent().word(),
-                    over.word(), slot(1).word(),
+                    u64::MAX,
+                    0,
+                    slot(0).word(),
+                    slot(1).decided().word(),
+                    next.word(),
+                    slot(3).spent().word(),
+                    over.word(),
+                    slot(1).word(),
                 ];
                 for print in prints {
                     let atomics = words.map(AtomicU64::new);

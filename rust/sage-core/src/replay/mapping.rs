@@ -50,8 +50,7 @@ impl Mapping {
     fn map(word_count: usize, flags: libc::c_int, fd: libc::c_int) -> io::Result<Self> {
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | flags);
         // SAFETY: a new mapping at an address that the kernel chooses overlaps nothing.
-        let start =
-            unsafe { libc::mmap(core::ptr::null_mut(), word_count * 8, protection, flags, fd, 0) };
+        let start = unsafe { libc::mmap(core::ptr::null_mut(), word_count * 8, protection, flags, fd, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }

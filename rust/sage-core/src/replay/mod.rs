@@ -45,8 +45,8 @@ pub use admission::AdmitError;
 pub use counters::Counts;
 pub use file::OpenError;
 pub use generation::{MAX_HORIZON_MS, MIN_GENERATION_MS};
-pub use set::{DEFAULT_HORIZON_MS, LookedUp, Nonce, ReplaySet};
 pub use moment::Moment;
+pub use set::{DEFAULT_HORIZON_MS, LookedUp, Nonce, ReplaySet};
 pub use statistics::{GenerationCount, Statistics};
 pub use window_table::{WindowName, WindowTable};
 

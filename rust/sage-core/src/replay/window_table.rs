@@ -89,8 +89,7 @@ impl WindowTable {
         now: Moment,
         random: &mut dyn RandomSource,
     ) -> Result<Self, OpenError> {
-        let geometry =
-            Geometry { kind: Kind::Windows, capacity, horizon_ms, body_words: BODY_WORDS as u64 };
+        let geometry = Geometry { kind: Kind::Windows, capacity, horizon_ms, body_words: BODY_WORDS as u64 };
         let memory = Memory::new(path, geometry, now, random)?;
         let namer = Namer::new(memory.header().key());
         let [high, low] = memory.header().id();

@@ -28,7 +28,8 @@ fn edit(directory: &Directory, at: u64, bytes: &[u8]) {
 }
 
 fn windows(directory: &Directory) -> WindowTable {
-    WindowTable::open(Some(&directory.file()), 100, 1_000_000, Moment::at(NOW), &mut SystemRandom).expect("windows")
+    WindowTable::open(Some(&directory.file()), 100, 1_000_000, Moment::at(NOW), &mut SystemRandom)
+        .expect("windows")
 }
 
 #[test]
@@ -74,8 +75,12 @@ fn another_geometry_is_refused_and_named() {
     let why = refusal(&directory, 100, HORIZON_MS + 1);
     assert!(why.contains("horizon of 180000 ms, not 180001"), "{why}");
     let windows =
-        WindowTable::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(NOW), &mut SystemRandom).map(|_| ());
-    assert!(matches!(&windows, Err(OpenError::Refused(why)) if why.contains("not replay windows")), "{windows:?}");
+        WindowTable::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(NOW), &mut SystemRandom)
+            .map(|_| ());
+    assert!(
+        matches!(&windows, Err(OpenError::Refused(why)) if why.contains("not replay windows")),
+        "{windows:?}"
+    );
 }
 
 #[test]
@@ -114,7 +119,8 @@ fn what_others_can_reach_is_refused() {
     fs::remove_file(directory.file()).expect("remove");
 
     fs::create_dir(directory.file()).expect("directory");
-    let opened = ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(NOW), &mut SystemRandom);
+    let opened =
+        ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(NOW), &mut SystemRandom);
     assert!(matches!(opened, Err(OpenError::Io { .. })));
     fs::remove_dir(directory.file()).expect("remove");
 
@@ -134,14 +140,16 @@ fn a_memory_of_an_earlier_boot_says_so_and_forgets_nothing() {
     edit(&directory, BOOT_AT, &[0xab; 16]);
 
     let now_ms = NOW + 50_000;
-    let open = || ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms), &mut SystemRandom);
+    let open =
+        || ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms), &mut SystemRandom);
     let after = open().expect("a set");
     assert_eq!(after.remembers_since_ms(), now_ms);
     assert!(!after.is_complete(Moment::at(now_ms + HORIZON_MS)));
     assert!(after.is_complete(Moment::at(now_ms + HORIZON_MS + 1024)));
     assert_eq!(after.admit(b"", nonce(b"12345678", NOW + 100_000), now_ms), Err(AdmitError::Replayed));
     // Only the first of a boot finds it so.
-    let next = ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms + 9), &mut SystemRandom);
+    let next =
+        ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms + 9), &mut SystemRandom);
     assert_eq!(next.expect("a set").remembers_since_ms(), now_ms);
 }
 
@@ -153,7 +161,8 @@ fn a_copy_says_that_it_is_one() {
     fs::copy(directory.file(), &copy).expect("copy");
     fs::rename(copy, directory.file()).expect("rename");
     let now_ms = NOW + 1_000_000;
-    let copied = ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms), &mut SystemRandom);
+    let copied =
+        ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms), &mut SystemRandom);
     assert_eq!(copied.expect("a set").remembers_since_ms(), now_ms);
 }
 
@@ -165,7 +174,8 @@ fn a_lost_file_is_noticed_by_who_still_uses_it() {
     fs::remove_file(directory.file()).expect("remove");
     let now_ms = NOW + 1024;
     assert_eq!(set.admit(b"", nonce(b"another!", NOW + 100_000), now_ms), Err(AdmitError::Orphaned));
-    let again = ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms), &mut SystemRandom);
+    let again =
+        ReplaySet::open(Some(&directory.file()), 100, HORIZON_MS, Moment::at(now_ms), &mut SystemRandom);
     assert!(!again.expect("a set").is_complete(Moment::at(now_ms)));
 }
 
@@ -197,10 +207,17 @@ fn what_cannot_be_reserved_is_not_half_made() {
     let directory = Directory::new();
     // 2^32 entries take 55 GB: more than a file may have by the limit set here.
     let path = directory.0.join("missing").join("table");
-    let opened = ReplaySet::open(Some(&path), 100, HORIZON_MS, Moment::at(NOW), &mut SystemRandom).map(|_| ());
+    let opened =
+        ReplaySet::open(Some(&path), 100, HORIZON_MS, Moment::at(NOW), &mut SystemRandom).map(|_| ());
     assert!(matches!(&opened, Err(OpenError::Io { what, .. }) if what.contains("missing")), "{opened:?}");
     for (capacity, horizon_ms) in [(0, 1), (1 << 33, 1), (1, 0), (1, 32 * 86_400_000)] {
-        let opened = ReplaySet::open(Some(&directory.file()), capacity, horizon_ms, Moment::at(NOW), &mut SystemRandom);
+        let opened = ReplaySet::open(
+            Some(&directory.file()),
+            capacity,
+            horizon_ms,
+            Moment::at(NOW),
+            &mut SystemRandom,
+        );
         assert!(matches!(opened, Err(OpenError::Input(_))));
     }
     assert_eq!(fs::read_dir(&directory.0).expect("directory").count(), 0);

@@ -56,12 +56,7 @@ fn is_remembered(words: &Modelled, name: Name) -> bool {
 }
 
 /// Two claim one name, for these generations, while the floor moves to those.
-fn race(
-    preemption_count: usize,
-    lines: &[[u64; LINE_WORDS]],
-    generations: [u64; 2],
-    floors: &'static [u64],
-) {
+fn race(preemption_count: usize, lines: &[[u64; LINE_WORDS]], generations: [u64; 2], floors: &'static [u64]) {
     let lines = lines.to_vec();
     explore(preemption_count, move || {
         let words = Arc::new(Modelled::new(&lines));

@@ -178,8 +178,7 @@ fn a_sleeper_gets_no_second_claim() {
             let (claim, was_stopped) =
                 world.stopped(access_count, meanwhile, |table| table.claim(name(1), FLOOR + 10));
             let claims = [Some(claim), other.get()];
-            let fresh_count =
-                claims.iter().filter(|claim| matches!(claim, Some(Claim::Fresh(_)))).count();
+            let fresh_count = claims.iter().filter(|claim| matches!(claim, Some(Claim::Fresh(_)))).count();
             assert_eq!(fresh_count, 1, "{claims:?} at access {access_count}");
             was_stopped
         });
@@ -237,7 +236,9 @@ fn a_sleeper_takes_no_place_that_has_come_back() {
 /// A worker stopped in the middle of a window, whose place goes to another session meanwhile.
 #[test]
 fn a_sleeper_spoils_no_window_of_others() {
-    for seqs in [vec![], vec![70], vec![5, 64, 65, 70, 200], vec![70, 70 + 39 * 32, 5000], (40..110).collect()] {
+    for seqs in
+        [vec![], vec![70], vec![5, 64, 65, 70, 200], vec![70, 70 + 39 * 32, 5000], (40..110).collect()]
+    {
         for_every_access(|access_count| {
             let world = World::new(1);
             let sleeper = place(world.table().claim(name(1), FLOOR + 10));

@@ -56,8 +56,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => prop::sample::select(vec![-3_600_000, 3_600_000, 200_000, 1_100_000, 5_000_000, 90_000_000]),
     ];
     let ahead_ms = prop_oneof![8 => 0..182_000_i64, 1 => -5_000..400_000_i64];
-    let step = (0..3_u8, 0..12_u8, clock_ms, ahead_ms)
-        .prop_map(|(scope, nonce, clock_ms, ahead_ms)| Step { scope, nonce, clock_ms, ahead_ms });
+    let step = (0..3_u8, 0..12_u8, clock_ms, ahead_ms).prop_map(|(scope, nonce, clock_ms, ahead_ms)| Step {
+        scope,
+        nonce,
+        clock_ms,
+        ahead_ms,
+    });
     prop::collection::vec(step, 1..300)
 }
 

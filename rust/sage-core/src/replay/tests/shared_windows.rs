@@ -146,7 +146,8 @@ fn every_record_is_delivered_once() {
             })
         })
         .collect();
-    let mut accepted: Vec<_> = workers.into_iter().flat_map(|worker| worker.join().expect("worker")).collect();
+    let mut accepted: Vec<_> =
+        workers.into_iter().flat_map(|worker| worker.join().expect("worker")).collect();
     let accepted_count = accepted.len();
     accepted.sort_unstable();
     accepted.dedup();
