@@ -95,4 +95,4 @@ REQUIRES_bench := cli bench
 
 $(TOOLS)/bin/cargo-deny: | $(STAMPS)/toolchain
 	@echo "Building cargo-deny $(CARGO_DENY_VERSION), once"
-	@cargo install cargo-deny --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
+	@cargo install cargo-deny --debug --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)

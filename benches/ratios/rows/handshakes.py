@@ -69,7 +69,8 @@ class OurServer:
     def ready(cls) -> OurServer:
         """Return a server that knows the clients."""
         directory = {key.did: [key.verifying_key] for key in signing_keys()}
-        replays = ReplaySet()
+        # Small, so that its pages are soon all touched.
+        replays = ReplaySet(200_000)
         responder = Responder(
             SigningKey(SERVER_SEED), resolve=directory.__getitem__, admit=replays.admit
         )

@@ -12,6 +12,7 @@ mod agents;
 mod handshake;
 mod hkdf;
 mod records;
+mod replay;
 mod signatures;
 mod x25519;
 
@@ -26,6 +27,7 @@ fn main() {
     aead::measure(&mut criterion);
     hkdf::measure(&mut criterion);
     records::measure(&mut criterion);
+    replay::measure(&mut criterion);
     handshake::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -87,7 +87,8 @@ impl ReplaySet {
     ///     UsageError: ``remember_until_ms`` lies further ahead than ``horizon_ms``.
     ///     StorageError: The file was removed or replaced: open it again.
     ///
-    /// Cost: about 0.3 µs with a million live nonces. Never waits for others, holds the interpreter lock.
+    /// Cost: 0.3 to 0.6 µs with a million live nonces, most of it one cache miss. Never waits for others,
+    /// holds the interpreter lock.
     /// The first admission after minutes of silence sweeps up what is over: some ms a million places.
     /// Source: docs/protocol.md, "Order of work on M1".
     #[pyo3(signature = (scope, nonce, remember_until_ms, *, purpose="", now_ms=None))]

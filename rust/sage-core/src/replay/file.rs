@@ -17,15 +17,17 @@ use core::time::Duration;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::UNIX_EPOCH;
 
 use super::boot::boot_id;
-use super::header::{Geometry, HEADER_WORDS, Header, HeaderError, Kind, Provenance};
+use super::header::{Geometry, HEADER_WORDS, Header, Kind, Provenance};
 use super::mapping::Mapping;
 use super::moment::Moment;
+use super::system::{name_nameless, nameless_file, reserve};
+use super::trust::{check_directory, check_file, mismatch};
 use super::words::Words;
 use crate::error::InputError;
 use crate::random::{RandomError, RandomSource, draw};
@@ -145,7 +147,11 @@ fn create(
         return create_by_renaming(path, geometry, now, random);
     };
     fill_new(path, &file, geometry, now, random)?;
-    linked(path, name_nameless(&file, path))
+    match name_nameless(&file, path) {
+        // Without /proc there is no way from a file to a name.
+        Err(error) if error.kind() == ErrorKind::NotFound => create_by_renaming(path, geometry, now, random),
+        result => linked(path, result),
+    }
 }
 
 /// As [`create`], where files cannot be without a name.
@@ -294,85 +300,6 @@ fn take_over(
     Ok(())
 }
 
-fn check_file(path: &Path, file: &File, metadata: &Metadata) -> Result<(), OpenError> {
-    if !metadata.is_file() {
-        return Err(refused(path, "is not a regular file"));
-    }
-    if metadata.uid() != effective_uid() {
-        let why = format!(
-            "belongs to user {}, but this process runs as {}: whoever owns it can change what it remembers",
-            metadata.uid(),
-            effective_uid()
-        );
-        return Err(refused(path, &why));
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let why = format!("may be opened by other users (mode {mode:03o}): chmod 600, or remove it");
-        return Err(refused(path, &why));
-    }
-    match is_of_one_machine(file) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(refused(
-            path,
-            "lies on a file system of the network, where machines do not see each other's memory: \
-             choose a local one, such as /dev/shm",
-        )),
-        Err(error) => Err(failed("cannot look at the file system of", path, error)),
-    }
-}
-
-/// Whoever can rename in the directory can put another file in the place of ours.
-fn check_directory(path: &Path) -> Result<(), OpenError> {
-    let directory = directory_of(path);
-    let metadata =
-        fs::metadata(directory).map_err(|error| failed("cannot look at directory", directory, error))?;
-    let mode = metadata.permissions().mode();
-    if metadata.uid() != 0 && metadata.uid() != effective_uid() {
-        let why = format!(
-            "is a directory of user {}, who could replace the table: choose one of this process's user ({})",
-            metadata.uid(),
-            effective_uid()
-        );
-        return Err(refused(directory, &why));
-    }
-    let (is_open_to_others, is_sticky) = (mode & 0o022 != 0, mode & 0o1000 != 0);
-    if is_open_to_others && !is_sticky {
-        let why = format!(
-            "is a directory that other users may write to (mode {:04o}), so they could replace the table: \
-             chmod go-w, or choose another",
-            mode & 0o7777
-        );
-        return Err(refused(directory, &why));
-    }
-    Ok(())
-}
-
-fn mismatch(path: &Path, error: &HeaderError, wanted: &Geometry) -> OpenError {
-    let why = match error {
-        HeaderError::NotATable => "is not a replay table: remove it, or choose another path".into(),
-        HeaderError::Version(version) => {
-            format!(
-                "is a replay table of version {version}, which this version of the library does not read: remove it"
-            )
-        }
-        HeaderError::Kind if wanted.kind == Kind::Set => {
-            "holds replay windows, not a replay set: choose another path".into()
-        }
-        HeaderError::Kind => "holds a replay set, not replay windows: choose another path".into(),
-        HeaderError::Capacity(capacity) => format!(
-            "was made with capacity {capacity}, not {}: open it with that, or remove it while nobody uses it",
-            wanted.capacity
-        ),
-        HeaderError::Horizon(horizon_ms) => format!(
-            "was made with a horizon of {horizon_ms} ms, not {}: open it with that, or remove it while nobody uses it",
-            wanted.horizon_ms
-        ),
-        HeaderError::Damaged => "is damaged (its checksum is wrong): remove it".into(),
-    };
-    refused(path, &why)
-}
-
 fn provenance_of(metadata: &Metadata) -> Result<Provenance, OpenError> {
     let boot = boot_id()
         .map_err(|source| OpenError::Io { what: "cannot tell which boot this is".into(), source })?;
@@ -382,144 +309,17 @@ fn provenance_of(metadata: &Metadata) -> Result<Provenance, OpenError> {
     Ok(Provenance { boot, place: [metadata.dev(), metadata.ino(), birth_ns] })
 }
 
-fn directory_of(path: &Path) -> &Path {
+pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
 }
 
-fn failed(what: &str, path: &Path, source: io::Error) -> OpenError {
+pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> OpenError {
     OpenError::Io { what: format!("{what} {}", path.display()), source }
 }
 
-fn refused(path: &Path, why: &str) -> OpenError {
+pub(super) fn refused(path: &Path, why: &str) -> OpenError {
     OpenError::Refused(format!("{} {why}", path.display()))
 }
-
-mod system {
-    //! What the standard library does not ask the system.
-    #![allow(unsafe_code)]
-
-    use std::fs::File;
-    use std::io;
-    use std::os::fd::AsRawFd;
-    use std::path::Path;
-
-    /// A file that has no name yet, if the file system has such files.
-    #[cfg(target_os = "linux")]
-    pub(super) fn nameless_file(directory: &Path) -> io::Result<Option<File>> {
-        use std::os::unix::fs::OpenOptionsExt;
-
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
-        match options.open(directory) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL) => Ok(None),
-                _ => Err(error),
-            },
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    #[allow(clippy::unnecessary_wraps)]
-    pub(super) fn nameless_file(_: &Path) -> io::Result<Option<File>> {
-        Ok(None)
-    }
-
-    /// Gives such a file a name, unless something has that name.
-    #[cfg(target_os = "linux")]
-    pub(super) fn name_nameless(file: &File, path: &Path) -> io::Result<()> {
-        use std::ffi::CString;
-        use std::os::unix::ffi::OsStrExt;
-
-        let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(io::Error::other)?;
-        let to = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
-        let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
-        // SAFETY: both are strings that end in NUL and outlive the call.
-        match unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), follow) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn name_nameless(_: &File, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    pub(super) fn effective_uid() -> u32 {
-        // SAFETY: takes nothing and cannot fail.
-        unsafe { libc::geteuid() }
-    }
-
-    /// Takes the blocks of a file now: a write into a mapped hole of a full disk kills the process.
-    #[cfg(target_os = "linux")]
-    pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
-        let len = libc::off_t::try_from(len).map_err(io::Error::other)?;
-        // SAFETY: the descriptor is open; the call touches no memory of ours.
-        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
-            0 => Ok(()),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
-        use std::io::Write;
-
-        let mut file = file;
-        let zeros = [0_u8; 1 << 16];
-        let mut left = len;
-        while left > 0 {
-            let next = left.min(zeros.len() as u64);
-            file.write_all(&zeros[..next as usize])?;
-            left -= next;
-        }
-        Ok(())
-    }
-
-    /// False on file systems that several machines may mount at once.
-    #[cfg(target_os = "linux")]
-    pub(super) fn is_of_one_machine(file: &File) -> io::Result<bool> {
-        // <linux/magic.h> and statfs(2): NFS, SMB, CIFS, SMB2, AFS, kAFS, Ceph, 9P, FUSE, GFS2, OCFS2,
-        // Lustre, GPFS, BeeGFS, PanFS, OrangeFS, Coda, VirtualBox's shared folders.
-        const SHARED: [u32; 18] = [
-            0x6969,
-            0x517b,
-            0xff53_4d42,
-            0xfe53_4d42,
-            0x5346_414f,
-            0x6b41_4653,
-            0x00c3_6400,
-            0x0102_1997,
-            0x6573_5546,
-            0x0116_1970,
-            0x7461_636f,
-            0x0bd0_0bd0,
-            0x4750_4653,
-            0x1983_0326,
-            0xaad7_aaea,
-            0x2003_0528,
-            0x7375_7245,
-            0x786f_4256,
-        ];
-        let mut statistics = core::mem::MaybeUninit::<libc::statfs>::uninit();
-        // SAFETY: the descriptor is open and the structure is there to be written.
-        if unsafe { libc::fstatfs(file.as_raw_fd(), statistics.as_mut_ptr()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call has succeeded, so it was written.
-        let kind = unsafe { statistics.assume_init() }.f_type as u32;
-        Ok(!SHARED.contains(&kind))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    #[allow(clippy::unnecessary_wraps)]
-    pub(super) fn is_of_one_machine(_: &File) -> io::Result<bool> {
-        Ok(true)
-    }
-}
-
-use system::{effective_uid, is_of_one_machine, name_nameless, nameless_file, reserve};

@@ -37,7 +37,9 @@ mod prefetch;
 mod set;
 mod slot;
 mod statistics;
+mod system;
 mod table;
+mod trust;
 mod window_table;
 mod words;
 
