@@ -34,14 +34,14 @@ def draw(run: Run, path: Path) -> None:
             axes.annotate(
                 f"{one.each_len:.1f}",
                 (one.count, one.each_len),
-                (0, 7),
+                (0, -14),
                 textcoords="offset points",
                 ha="center",
             )
         _draw_levels(run.footprints, sets)
         axes.set_xscale("log")
         axes.set_yscale("log", base=2)
-        axes.set_ylim(8, 512)
+        axes.set_ylim(8, 1024)
         axes.yaxis.set_major_formatter("{x:.0f}")
         axes.set_xlabel("live nonces")
         axes.set_ylabel("bytes for each")

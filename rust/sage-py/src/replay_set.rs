@@ -121,7 +121,7 @@ impl ReplaySet {
         purpose: &str,
         now_ms: Option<u64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let nonces = nonces.into_stable();
+        // Each byte is read once, so a buffer that somebody changes meanwhile does no harm.
         let nonces = nonces.slices();
         let scopes = scopes.each(py, nonces.len())?;
         let ends = remember_until_ms.each(py, nonces.len())?;
