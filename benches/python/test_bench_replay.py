@@ -28,7 +28,7 @@ def until_ms() -> int:
 @pytest.mark.parametrize("place", ["memory", "file"])
 def test_admit(benchmark: BenchmarkFixture, tmp_path: Path, place: str) -> None:
     replays = ReplaySet(path=tmp_path / "replays" if place == "file" else None)
-    benchmark.pedantic(
+    benchmark.pedantic(  # type: ignore[no-untyped-call]  # has no annotations
         replays.admit,
         setup=lambda: ((SCOPE, os.urandom(32), until_ms()), {}),
         rounds=CALL_COUNT,
@@ -50,7 +50,7 @@ def test_refuse(benchmark: BenchmarkFixture) -> None:
 @pytest.mark.parametrize("length", [64, 1000])
 def test_admit_many(benchmark: BenchmarkFixture, length: int) -> None:
     replays = ReplaySet()
-    verdicts = benchmark.pedantic(
+    verdicts = benchmark.pedantic(  # type: ignore[no-untyped-call]  # has no annotations
         replays.admit_many,
         setup=lambda: ((SCOPE, [os.urandom(32) for _ in range(length)], until_ms()), {}),
         rounds=300,
