@@ -139,7 +139,15 @@ def test_clock_steps() -> None:
     for step_ms in (-HOUR_MS, 0, HOUR_MS, -HOUR_MS, 0):
         with pytest.raises(ReplayDetectedError):
             admitted.admit(agents.alice.did, nonce, until_ms, now_ms=NOW_MS + step_ms)
-    assert len(admitted) == 0, "purged at +1 h, and still refused"
+    # A clock alone gives nothing up. With a request of its time it does, and what is forgotten then
+    # stays refused when the clock is right again.
+    assert len(admitted) == 1
+    ahead_ms = NOW_MS + HOUR_MS
+    admitted.admit(agents.alice.did, b"of that time", ahead_ms + 60_000, now_ms=ahead_ms)
+    assert len(admitted) == 1, "the first is forgotten"
+    for now_ms in (NOW_MS, ahead_ms, NOW_MS):
+        with pytest.raises(ReplayDetectedError):
+            admitted.admit(agents.alice.did, nonce, until_ms, now_ms=now_ms)
 
 
 def test_replay_capacity() -> None:
