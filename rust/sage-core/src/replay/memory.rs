@@ -77,10 +77,6 @@ impl Memory {
         Header(self.mapping.words())
     }
 
-    pub(crate) fn is_shared_by_file(&self) -> bool {
-        self.place.is_some()
-    }
-
     /// Checks an end against the clock, and moves the table up to the present. Returns the
     /// generation in which the entry may be forgotten.
     ///

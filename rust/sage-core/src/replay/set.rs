@@ -179,12 +179,6 @@ impl ReplaySet {
         self.memory.geometry.horizon_ms
     }
 
-    /// True if other processes may open the set by its path.
-    #[must_use]
-    pub fn is_in_a_file(&self) -> bool {
-        self.memory.is_shared_by_file()
-    }
-
     /// What the set holds. About a nanosecond a place.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

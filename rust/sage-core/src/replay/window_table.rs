@@ -155,12 +155,6 @@ impl WindowTable {
         self.memory.geometry.horizon_ms
     }
 
-    /// True if other processes may open the table by its path.
-    #[must_use]
-    pub fn is_in_a_file(&self) -> bool {
-        self.memory.is_shared_by_file()
-    }
-
     /// What this object has answered so far; other processes count for themselves.
     #[must_use]
     pub fn counts(&self) -> Counts {
