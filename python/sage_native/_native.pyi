@@ -403,7 +403,7 @@ class ReplaySet(_Uncopied):
         self,
         scopes: str | list[str],
         nonces: _Batch,
-        remember_until_ms: int | list[int] | NDArray[np.uint64],
+        remember_until_ms: int | NDArray[np.uint64],
         *,
         purpose: str = "",
         now_ms: int | None = None,

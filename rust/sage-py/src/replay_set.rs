@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use sage_core::random::SystemRandom;
 use sage_core::replay::{self, AdmitError, Nonce};
 
@@ -269,7 +269,7 @@ impl Scopes<'_> {
     }
 }
 
-/// One end for all nonces of a batch, or one for each.
+/// One end for all nonces of a batch, or an array with one for each.
 pub enum Ends {
     One(u64),
     Many(Vec<u64>),
@@ -281,9 +281,6 @@ impl<'py> FromPyObject<'_, 'py> for Ends {
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         if object.is_instance_of::<PyInt>() {
             return object.extract().map(Self::One);
-        }
-        if object.is_instance_of::<PyList>() {
-            return object.extract().map(Self::Many);
         }
         PyBuffer::<u64>::get(&object)?.to_vec(object.py()).map(Self::Many)
     }
