@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Event", "Hook", "ReplayMemoryOpened", "ReplayRefused", "subscribe"]
+__all__ = ["Event", "Hook", "ReplayMemoryOpened", "ReplayRefused", "StoreFailed", "subscribe"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,22 @@ class ReplayMemoryOpened:
     is_complete: bool
 
 
-Event: TypeAlias = ReplayRefused | ReplayMemoryOpened
+@dataclass(frozen=True)
+class StoreFailed:
+    """A store gave no answer, or the wrong one; whoever asked was refused.
+
+    Attributes:
+        store: Which, without password.
+        operation: What was asked of it.
+        error: What it raised; the backend's own error is its ``__cause__``.
+    """
+
+    store: str
+    operation: str
+    error: Exception
+
+
+Event: TypeAlias = ReplayRefused | ReplayMemoryOpened | StoreFailed
 Hook: TypeAlias = Callable[[Event], object]
 
 # Replaced as a whole, so that whoever goes through it needs no lock.
@@ -103,6 +118,12 @@ def replay_memory_opened(path: Path, remembers_since_ms: int, is_complete: bool)
     """Emit `ReplayMemoryOpened`; the native module calls this."""
     if _hooks:
         emit(ReplayMemoryOpened(path, remembers_since_ms, is_complete))
+
+
+def store_failed(store: str, operation: str, error: Exception) -> None:
+    """Emit `StoreFailed`; stores call this."""
+    if _hooks:
+        emit(StoreFailed(store, operation, error))
 
 
 def _report(hook: Hook, error: Exception) -> None:

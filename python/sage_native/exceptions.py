@@ -85,6 +85,12 @@ class CapacityError(SageError):
 class StorageError(SageError):
     """A store failed, with its own error as ``__cause__``. Outcome unknown means refused."""
 
+    code = "store_unavailable"
+
+
+class ConflictError(StorageError):
+    """The store holds something else than was expected: somebody else was first."""
+
 
 class KeyUnavailableError(StorageError):
     """A stored secret does not open: another key-encryption key, or an edited or swapped row."""

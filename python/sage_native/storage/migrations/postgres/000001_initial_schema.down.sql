@@ -1,0 +1,4 @@
+DROP TABLE dids;
+DROP TABLE replay_memory;
+DROP TABLE nonces;
+DROP TABLE sessions;

@@ -1,0 +1,117 @@
+"""What stores hold: rows, as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sage_native.protocol import WrappedSession
+
+__all__ = ["Activity", "DidRecord", "Page", "RequestNonce", "SessionRow", "SessionStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One stored session. Its secrets are sealed inside ``session``.
+
+    Attributes:
+        session: Names, times, epoch, KEK id and the wrapped secret.
+        idle_timeout_s: How long the session may stay silent.
+        last_activity_ms: When it was last used, in ms since the epoch; written behind.
+        messages: How many records were sealed and opened, of all workers; written behind.
+        metadata: The embedder's own notes, in clear.
+        restored: True for a row out of a backup, until its next epoch: it demands a rekey, wherever
+            its windows lie.
+    """
+
+    session: WrappedSession
+    idle_timeout_s: int
+    last_activity_ms: int
+    messages: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    restored: bool = False
+
+    def ends_ms(self) -> int:
+        """Return when the session is over at the latest if nobody uses it, in ms since the epoch."""
+        return min(self.session.expires_ms, self.last_activity_ms + self.idle_timeout_s * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """What workers ask about sessions that they hold: a row without its secret.
+
+    Attributes:
+        epoch: The stored epoch.
+        last_activity_ms: When some worker last used it, in ms since the epoch.
+        messages: Records of all workers.
+    """
+
+    epoch: int
+    last_activity_ms: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Use of a session, to be written behind.
+
+    Attributes:
+        session_id: As ``Session.session_id`` spells it.
+        last_activity_ms: When it was last used; a store keeps the latest it was told.
+        messages: How many records to add to the count.
+    """
+
+    session_id: str
+    last_activity_ms: int
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list.
+
+    Attributes:
+        rows: In the order of their session ids.
+        next_cursor: Hand it in as ``after`` to go on; None at the end.
+    """
+
+    rows: tuple[SessionRow, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestNonce:
+    """A request nonce to be admitted once.
+
+    Attributes:
+        scope: Whose nonce it is: the client's DID.
+        nonce: The random value, 1 to 256 bytes.
+        remember_until_ms: Signed time + skew + margin, in ms since the epoch.
+        purpose: What it is for.
+    """
+
+    scope: str
+    nonce: bytes
+    remember_until_ms: int
+    purpose: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DidRecord:
+    """A registered DID.
+
+    Attributes:
+        did: The name.
+        keys: Ed25519 verifying keys that it lists, 32 bytes each, at least one.
+        owner: Who registered it, in the registry's own terms; may be empty.
+        created_ms: When, in ms since the epoch.
+        revoked_ms: Since when it is revoked, or None. A revoked DID is never un-revoked.
+    """
+
+    did: str
+    keys: tuple[bytes, ...]
+    owner: str
+    created_ms: int
+    revoked_ms: int | None = None
