@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -43,6 +44,8 @@ MAX_DIVERGENCE_MS = 120_000
 """Twice the skew: two signed times that are acceptable at one moment differ by no more."""
 MAX_PAGE_LEN = 1000
 MAX_NONCE_LEN = 256
+MAX_STORE_NAME_LEN = 255
+_SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Outcome(enum.Enum):
@@ -96,8 +99,8 @@ class SessionStore(ABC):
     ) -> None:
         """Replace the wrapped secret, epoch and KEK id, if the stored ones are the expected.
 
-        A rekey goes from one epoch to the next, and ends ``restored``; a re-wrap stays in its epoch and goes from one KEK
-        to another.
+        A rekey goes from one epoch to the next, and ends ``restored``; a re-wrap stays in its epoch
+        and goes from one KEK to another.
 
         Args:
             session: The new state.
@@ -111,7 +114,7 @@ class SessionStore(ABC):
 
     @abstractmethod
     async def touch_many(self, activities: Sequence[Activity]) -> None:
-        """Note use of sessions. Times never go back, counts add up, ids that are gone are ignored."""
+        """Note use of sessions: times never go back, counts add up, who is gone is ignored."""
 
     @abstractmethod
     async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
@@ -167,8 +170,8 @@ class NonceStore(ABC):
     """Request nonces, each admitted once.
 
     Uniqueness is of scope, purpose and nonce, whatever ``remember_until_ms`` is: ends of one nonce
-    that are acceptable at one moment differ by at most 120,000 ms. What is deleted is given up first: a
-    floor that only grows refuses every end at or before it, whatever a clock does later.
+    that are acceptable at one moment differ by at most 120,000 ms. What is deleted is given up
+    first: a floor that only grows refuses every end at or before it, whatever a clock does later.
 
     Attributes:
         guarantee: What is survived, as the backend is configured.
@@ -244,9 +247,7 @@ class NonceStore(ABC):
             return [Outcome.UNKNOWN] * len(requests)
 
     @abstractmethod
-    async def _decide_many(
-        self, requests: Sequence[RequestNonce], now_ms: int
-    ) -> list[Outcome]:
+    async def _decide_many(self, requests: Sequence[RequestNonce], now_ms: int) -> list[Outcome]:
         """Decide on a batch, or raise StorageError for all of it."""
 
     async def _decide(self, request: RequestNonce, now_ms: int) -> Outcome:
@@ -318,7 +319,7 @@ class DidStore(ABC):
 
     @abstractmethod
     async def revoke(self, did: str, *, now_ms: int | None = None) -> bool:
-        """Revoke a DID for ever; False if it is unknown. Again is True, and the first time stays."""
+        """Revoke a DID for ever; False if it is unknown. The first revocation stays."""
 
     @abstractmethod
     async def page(
@@ -385,11 +386,25 @@ def now_or_clock(now_ms: int | None) -> int:
     return time.time_ns() // 1_000_000 if now_ms is None else now_ms
 
 
-def check_page(limit: int) -> None:
-    """Check the length of a page.
+def check_page(limit: int, after: str | None = None) -> None:
+    """Check the length of a page of sessions, and the cursor that it goes on from.
 
     Raises:
-        UsageError: It is out of its range.
+        UsageError: The length is out of its range, or the cursor is none of ours.
     """
     if not 1 <= limit <= MAX_PAGE_LEN:
         raise UsageError(f"limit must be 1 to {MAX_PAGE_LEN} rows, not {limit}")
+    if after is not None and not _SESSION_ID.fullmatch(after):
+        raise UsageError("after must be the next_cursor of a page")
+
+
+def check_store_name(name: str) -> None:
+    """Check the name of a session store.
+
+    Raises:
+        UsageError: It has no byte, or more than 255.
+    """
+    if not 1 <= len(name.encode()) <= MAX_STORE_NAME_LEN:
+        raise UsageError(
+            f"a store's name has 1 to {MAX_STORE_NAME_LEN} bytes, this one {len(name.encode())}"
+        )

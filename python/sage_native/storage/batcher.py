@@ -1,9 +1,10 @@
 """Joining concurrent calls into one statement.
 
 While nobody waits, a call goes out at the next turn of the event loop, together with what else was
-asked in this turn. While batches are under way, calls gather until one of them ends or ``max_wait_s``
-is over, so that the slower the backend, the larger the batches. At most ``max_in_flight`` batches are
-under way; what comes on top waits its turn, and beyond ``max_waiting`` it is refused.
+asked in this turn. While batches are under way, calls gather until one of them ends or
+``max_wait_s`` is over, so that the slower the backend, the larger the batches. At most
+``max_in_flight`` batches are under way; what comes on top waits its turn, and beyond
+``max_waiting`` it is refused.
 
 Answers are handed out by position in the batch, each to the future that was made for its item. A
 caller that is cancelled leaves its place empty; nobody moves up. A batch that fails fails every

@@ -10,7 +10,7 @@ __all__ = ["ReplayGuarantee"]
 
 
 class ReplayGuarantee(enum.IntEnum):
-    """How much may be lost before a nonce could be admitted twice; each level includes those before.
+    """What may be lost without a nonce being admitted twice; each level includes those before.
 
     A store states the level that it reaches as it is configured, and refuses to start below the
     level that is asked of it.

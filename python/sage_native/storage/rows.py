@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sage_native.protocol import WrappedSession
 
 __all__ = ["Activity", "DidRecord", "Page", "RequestNonce", "SessionRow", "SessionStatus"]
@@ -33,9 +34,13 @@ class SessionRow:
     metadata: Mapping[str, str] = field(default_factory=dict)
     restored: bool = False
 
-    def ends_ms(self) -> int:
-        """Return when the session is over at the latest if nobody uses it, in ms since the epoch."""
-        return min(self.session.expires_ms, self.last_activity_ms + self.idle_timeout_s * 1000)
+    def is_over(self, now_ms: int, grace_ms: int = 0) -> bool:
+        """Tell whether the session has ended by age, or by a silence longer than allowed and grace.
+
+        Deadlines are dead at equality.
+        """
+        silent_until_ms = self.last_activity_ms + self.idle_timeout_s * 1000 + grace_ms
+        return now_ms >= min(self.session.expires_ms, silent_until_ms)
 
 
 @dataclass(frozen=True, slots=True)
