@@ -1,0 +1,27 @@
+"""What every store must do, as tests that an adapter inherits.
+
+::
+
+    pytest.register_assert_rewrite("sage_native.storage.contract")   # in conftest.py
+
+    class TestMyStore(StorageContract):
+        @pytest.fixture
+        async def storage(self):
+            async with await MyStorage.open(...) as storage:
+                yield storage
+
+The tests are coroutines: run them with pytest-asyncio in its mode ``auto``. Each expects an empty
+storage. They use the clock of the machine, since backends do.
+"""
+
+from __future__ import annotations
+
+from sage_native.storage.contract.dids import DidStoreContract
+from sage_native.storage.contract.nonces import NonceStoreContract
+from sage_native.storage.contract.sessions import SessionStoreContract
+
+__all__ = ["DidStoreContract", "NonceStoreContract", "SessionStoreContract", "StorageContract"]
+
+
+class StorageContract(SessionStoreContract, NonceStoreContract, DidStoreContract):
+    """All of it."""
