@@ -1,0 +1,1 @@
+"""The stores in an SQLite file: no server, durable, several processes of one machine."""
