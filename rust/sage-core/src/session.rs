@@ -117,6 +117,11 @@ pub struct Session {
     state: State,
     live: Option<Box<Live>>,
     max_incarnations: usize,
+    /// Records sealed and opened here, of all epochs.
+    messages: u64,
+    /// Those of other processes, as far as this one was told.
+    messages_elsewhere: u64,
+    max_messages: u64,
 }
 
 /// Everything that is erased when the session ends.
@@ -174,7 +179,15 @@ impl Session {
             forked: false,
         };
         let max_incarnations = DEFAULT_MAX_INCARNATIONS;
-        Self { terms: Arc::new(terms), state, live: Some(Box::new(live)), max_incarnations }
+        Self {
+            terms: Arc::new(terms),
+            state,
+            live: Some(Box::new(live)),
+            max_incarnations,
+            messages: 0,
+            messages_elsewhere: 0,
+            max_messages: u64::MAX,
+        }
     }
 
     /// A session out of a store: its windows are lost, so it must rekey before anything else.
@@ -257,6 +270,33 @@ impl Session {
     /// How many sending processes windows are kept for, at least one.
     pub fn limit_incarnations(&mut self, max: usize) {
         self.max_incarnations = max.max(1);
+    }
+
+    /// How many records were sealed and opened by this process.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// When a record was last sealed or opened; `None` once ended.
+    #[must_use]
+    pub fn last_activity_ms(&self) -> Option<u64> {
+        self.live.as_ref().map(|live| live.last_activity_ms)
+    }
+
+    /// Lets the session end, as if its time were up, after record number `max`, of which `elsewhere`
+    /// were sealed or opened by other processes.
+    pub fn limit_messages(&mut self, max: u64, elsewhere: u64) {
+        self.max_messages = max;
+        self.messages_elsewhere = elsewhere;
+    }
+
+    /// Treats the replay windows as lost: a rekey must come before anything else. For rows out of a
+    /// backup, which are older than what the windows know of.
+    pub fn demand_rekey(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.restored = true;
+        }
     }
 
     /// Takes a client's confirmation, M3 without its session id: 32 bytes, or 96 with a signature.
@@ -405,7 +445,8 @@ impl Session {
         let unconfirmed = self.state == State::HalfOpen
             && live.confirmation.as_ref().is_none_or(|expected| expected.is_late(now_ms));
         let idle = now_ms.saturating_sub(live.last_activity_ms) >= idle_ms;
-        if unconfirmed || idle || now_ms >= self.terms.expires_ms {
+        let spent = self.messages.saturating_add(self.messages_elsewhere) >= self.max_messages;
+        if unconfirmed || idle || spent || now_ms >= self.terms.expires_ms {
             self.end(State::Expired);
             return Err(SessionError::Expired);
         }
@@ -452,6 +493,7 @@ impl Session {
         let key = sender.key.as_ref().expect("woken before use");
         key.seal(seq, [&header, options.aad], plaintext, sealed);
         live.last_activity_ms = live.last_activity_ms.max(now_ms);
+        self.messages += 1;
         Ok(())
     }
 
@@ -509,6 +551,7 @@ impl Session {
             }
         }
         live.last_activity_ms = live.last_activity_ms.max(now_ms);
+        self.messages += 1;
         self.state = State::Open;
         if header.flags.contains(Flags::CLOSE) {
             self.close();

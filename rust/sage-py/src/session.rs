@@ -1,6 +1,7 @@
 //! Sessions: sealing, opening, rekey and rest.
 
 use core::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
@@ -42,6 +43,8 @@ pub struct Session {
     terms: Arc<Terms>,
     /// The process that made this object, as `fork` numbers them.
     generation: u64,
+    /// How many of its messages were reported as activity.
+    reported: AtomicU64,
     inner: Mutex<session::Session>,
 }
 
@@ -50,7 +53,7 @@ refuse_copies!(Session);
 impl Session {
     pub fn new(session: session::Session) -> Self {
         let (terms, generation) = (Arc::clone(session.terms()), fork::generation());
-        Self { terms, generation, inner: Mutex::new(session) }
+        Self { terms, generation, reported: AtomicU64::new(0), inner: Mutex::new(session) }
     }
 
     pub fn id(&self) -> SessionId {
@@ -63,6 +66,18 @@ impl Session {
             session.sweep(now_ms);
             matches!(session.state(), State::HalfOpen | State::Open)
         })
+    }
+
+    pub fn concerns(&self, did: &str) -> bool {
+        [&self.terms.client_did, &self.terms.server_did].iter().any(|mine| mine.as_str() == did)
+    }
+
+    /// What was done with the session since it was last asked, if anything: when, and how many records.
+    pub fn take_activity(&self, py: Python<'_>) -> PyResult<Option<(u64, u64)>> {
+        let (messages, last_activity_ms) =
+            self.with(py, |session| (session.messages(), session.last_activity_ms()))?;
+        let fresh = messages - self.reported.swap(messages, Ordering::Relaxed);
+        Ok(last_activity_ms.filter(|_| fresh > 0).map(|at_ms| (at_ms, fresh)))
     }
 
     pub fn open_record<'py>(
@@ -233,6 +248,40 @@ impl Session {
     ) -> PyResult<()> {
         let table = Arc::clone(&windows.inner);
         self.run(py, |session| session.share_windows(table, clock::or_now(now_ms)))
+    }
+
+    /// How many records were sealed and opened by this process.
+    #[getter]
+    fn messages(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with(py, |session| session.messages())
+    }
+
+    /// When a record was last sealed or opened here, in ms since the epoch; None once the session has
+    /// ended. Begins with the time at which the object was made.
+    #[getter]
+    fn last_activity_ms(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        self.with(py, |session| session.last_activity_ms())
+    }
+
+    /// End the session after a number of records, sealed and opened ones together.
+    ///
+    /// What follows record number ``maximum`` raises ExpiredError.
+    ///
+    /// Args:
+    ///     maximum: How many records, of all epochs and all processes.
+    ///     stored: How many a store knows of. Those that ``SessionTable.take_activity`` reported of this
+    ///         session are among them.
+    #[pyo3(signature = (maximum, *, stored=0))]
+    fn limit_messages(&self, py: Python<'_>, maximum: u64, stored: u64) -> PyResult<()> {
+        let elsewhere = stored.saturating_sub(self.reported.load(Ordering::Relaxed));
+        self.with(py, |session| session.limit_messages(maximum, elsewhere))
+    }
+
+    /// Treat the replay windows as lost: a rekey must come before anything else.
+    ///
+    /// For rows out of a backup, which are older than what the windows know of.
+    fn demand_rekey(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, session::Session::demand_rekey)
     }
 
     /// Responder: take the client's M3 and open the session.
