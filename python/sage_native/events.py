@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Event", "Hook", "ReplayMemoryOpened", "ReplayRefused", "StoreFailed", "subscribe"]
+__all__ = [
+    "Event",
+    "Hook",
+    "ReplayMemoryOpened",
+    "ReplayRefused",
+    "SessionRekeyed",
+    "SessionRestored",
+    "SessionStarted",
+    "SessionsEnded",
+    "StoreFailed",
+    "subscribe",
+]
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,67 @@ class StoreFailed:
     error: Exception
 
 
-Event: TypeAlias = ReplayRefused | ReplayMemoryOpened | StoreFailed
+Role: TypeAlias = Literal["initiator", "responder"]
+
+
+@dataclass(frozen=True)
+class SessionStarted:
+    """A session was confirmed and stored.
+
+    Attributes:
+        role: Which side this is.
+    """
+
+    role: Role
+
+
+@dataclass(frozen=True)
+class SessionRestored:
+    """A session came out of its store.
+
+    Attributes:
+        role: Which side this is.
+        demands_rekey: Its replay windows are lost.
+    """
+
+    role: Role
+    demands_rekey: bool
+
+
+@dataclass(frozen=True)
+class SessionRekeyed:
+    """A rekey was committed.
+
+    Attributes:
+        epoch: The epoch that it led to.
+    """
+
+    epoch: int
+
+
+@dataclass(frozen=True)
+class SessionsEnded:
+    """Sessions have ended.
+
+    Attributes:
+        reason: ``closed`` by this side, ``closed by peer``, ``expired``, ``revoked``, or ``ended
+            elsewhere``: another worker, or somebody at the store, did it.
+        count: How many.
+    """
+
+    reason: str
+    count: int
+
+
+Event: TypeAlias = (
+    ReplayRefused
+    | ReplayMemoryOpened
+    | StoreFailed
+    | SessionStarted
+    | SessionRestored
+    | SessionRekeyed
+    | SessionsEnded
+)
 Hook: TypeAlias = Callable[[Event], object]
 
 # Replaced as a whole, so that whoever goes through it needs no lock.
@@ -124,6 +195,30 @@ def store_failed(store: str, operation: str, error: Exception) -> None:
     """Emit `StoreFailed`; stores call this."""
     if _hooks:
         emit(StoreFailed(store, operation, error))
+
+
+def session_started(role: Role) -> None:
+    """Emit `SessionStarted`; the session manager calls this."""
+    if _hooks:
+        emit(SessionStarted(role))
+
+
+def session_restored(role: Role, *, demands_rekey: bool) -> None:
+    """Emit `SessionRestored`; the session manager calls this."""
+    if _hooks:
+        emit(SessionRestored(role, demands_rekey))
+
+
+def session_rekeyed(epoch: int) -> None:
+    """Emit `SessionRekeyed`; the session manager calls this."""
+    if _hooks:
+        emit(SessionRekeyed(epoch))
+
+
+def sessions_ended(reason: str, count: int) -> None:
+    """Emit `SessionsEnded`; the session manager calls this."""
+    if _hooks and count:
+        emit(SessionsEnded(reason, count))
 
 
 def _report(hook: Hook, error: Exception) -> None:

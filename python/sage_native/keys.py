@@ -32,6 +32,7 @@ __all__ = [
     "StaticSecret",
     "VerifyingKey",
     "X25519PublicKey",
+    "check_did",
     "resolve_did_key",
     "verify_many",
 ]
@@ -335,6 +336,17 @@ def verify_many(keys: _Keys, signatures: _Batch, messages: _Batch) -> NDArray[np
     import numpy as np  # noqa: PLC0415 - batches alone need numpy
 
     return np.frombuffer(_verify_many(keys, signatures, messages), np.bool_)
+
+
+def check_did(did: str) -> None:
+    """Check the form of a DID: ``did:``, a lower-case method, an identifier; at most 256 bytes.
+
+    Raises:
+        UsageError: It is not of this form; the text says why.
+
+    Source: docs/protocol.md, "Order of work on M2".
+    """
+    _ed25519_key_of_did(did)
 
 
 def resolve_did_key(did: str) -> tuple[VerifyingKey, ...]:

@@ -1,0 +1,73 @@
+"""Sessions that wait for their client's confirmation: counted, capped, soon dead, never stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sage_native.exceptions import CapacityError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sage_native.protocol import Session
+
+__all__ = ["HalfOpen"]
+
+
+class HalfOpen:
+    """The half-open sessions of one process.
+
+    Args:
+        capacity: The most of them.
+        client_capacity: The most of one client DID.
+    """
+
+    def __init__(self, capacity: int, client_capacity: int) -> None:
+        self._capacity = capacity
+        self._client_capacity = client_capacity
+        self._sessions: dict[str, Session] = {}
+        self._of_client: Counter[str] = Counter()
+
+    def check_room(self, client_did: str) -> None:
+        """Check that another session of this client has a place.
+
+        Raises:
+            CapacityError: It has none. Nothing was evicted.
+        """
+        if len(self._sessions) >= self._capacity:
+            raise CapacityError(f"{self._capacity} sessions wait for their confirmation")
+        if self._of_client[client_did] >= self._client_capacity:
+            raise CapacityError(
+                f"{self._client_capacity} sessions of this client wait for their confirmation"
+            )
+
+    def add(self, session: Session) -> None:
+        """Count a session."""
+        self._sessions[session.session_id] = session
+        self._of_client[session.client_did] += 1
+
+    def discard(self, session_id: str) -> Session | None:
+        """Stop counting a session; return it if it was counted."""
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._of_client[session.client_did] -= 1
+            if not self._of_client[session.client_did]:
+                del self._of_client[session.client_did]
+        return session
+
+    def drop_dead(self, now_ms: int | None = None) -> Iterable[Session]:
+        """Stop counting sessions whose time is up; return them."""
+        dead = []
+        for session in list(self._sessions.values()):
+            session.sweep(now_ms=now_ms)
+            if session.closed:
+                self.discard(session.session_id)
+                dead.append(session)
+        return dead
+
+    def __contains__(self, session_id: str) -> bool:
+        return session_id in self._sessions
+
+    def __len__(self) -> int:
+        return len(self._sessions)

@@ -1,0 +1,500 @@
+"""The home of sessions: memory for those in use, a store for all of them.
+
+::
+
+    accept(M1)                 half-open, in memory only
+        │ confirm(M3), or the first record
+        ▼
+    stored and served ◀──────── loaded when a record or an R1 names it: after a restart, in another
+        │                       worker, or one epoch ahead of what this process serves
+        │ rekey: compare-and-set in the store first, then here
+        ▼
+    ended: close, close record, age, silence, message budget, revocation, deletion by another worker
+
+A session in use is opened without the store. So this process may be behind what others have done,
+and finds out in three ways: a record or R1 of a later epoch makes it look into the store; a
+compare-and-set that loses makes it look again; and every ``refresh_interval_s`` it asks for the
+state of what was used. A session stays served while the store is silent for ``max_stale_s``, and is
+refused after that.
+
+With a `ReplayWindowTable` that all workers of a machine share, they serve one session together and
+a record is delivered by one of them. Without it, or on another machine, a session that is loaded
+demands a rekey before anything else.
+
+The manager belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from sage_native import events
+from sage_native.exceptions import (
+    AuthenticationError,
+    CapacityError,
+    ConflictError,
+    ExpiredError,
+    HandshakeError,
+    RekeyRequiredError,
+    SessionStateError,
+    StorageError,
+    UsageError,
+)
+from sage_native.protocol import RecordHeader
+from sage_native.sessions.loading import Loader
+from sage_native.sessions.policy import SessionPolicy
+from sage_native.sessions.served import Served
+from sage_native.sessions.upkeep import Upkeep
+from sage_native.storage.base import now_or_clock
+from sage_native.storage.rows import SessionRow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from typing import Self
+
+    from sage_native.dids import DidRegistry
+    from sage_native.protocol import Request, Session
+    from sage_native.replay import ReplayWindowTable
+    from sage_native.sessions.key_ring import KeyRing
+    from sage_native.storage.base import SessionStore
+    from sage_native.storage.rows import Page
+
+__all__ = ["SessionManager"]
+
+R1_LEN = 84
+M3_LENS = (48, 112)
+_REKEY_ATTEMPTS = 4
+
+
+class SessionManager:
+    """Creates, finds, keeps and ends the sessions of one role.
+
+    Use it as an asynchronous context manager: entering starts its upkeep, leaving drains it.
+
+    Args:
+        store: Where sessions live. Its name binds every row: use another for each role, and for
+            each group of peers whose session ids may meet.
+        keys: Wrap and unwrap what is stored.
+        policy: The limits.
+        windows: The replay windows that all workers of this machine share.
+        registry: Asked, past what it remembers, whether a client is still listed when its session
+            is made to last; without it a revocation in that instant would be missed.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        keys: KeyRing,
+        *,
+        policy: SessionPolicy | None = None,
+        windows: ReplayWindowTable | None = None,
+        registry: DidRegistry | None = None,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._policy = SessionPolicy() if policy is None else policy
+        self._windows = windows
+        self._registry = registry
+        self._served = Served(self._policy)
+        self._table = self._served.table
+        self._half_open = self._served.half_open
+        self._loader = Loader(store, keys, self._served, self._policy, windows)
+        self._upkeep = Upkeep(store, self._served, self._loader, self._policy)
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._rekeying: dict[str, asyncio.Lock] = {}
+        self._draining = False
+
+    async def __aenter__(self) -> Self:
+        await self._upkeep.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+
+    def accept(self, request: Request, *, now_ms: int | None = None) -> tuple[bytes, Session]:
+        """Answer an M1 that was authenticated and whose nonce was admitted.
+
+        Args:
+            request: What ``Responder.read`` returned.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Returns:
+            M2 in its binary carrier, and the session, half-open and in no store.
+
+        Raises:
+            CapacityError: Too many sessions, of this client or in all, or the manager drains.
+            HandshakeError, SessionStateError: As ``Request.accept``.
+
+        Cost: as ``Request.accept``, 40 µs; no I/O.
+        """
+        self._check_room(request.client_did, now_ms)
+        message, session = request.accept(
+            lifetime_s=self._policy.lifetime_s,
+            idle_timeout_s=self._policy.idle_timeout_s,
+            now_ms=now_ms,
+        )
+        self._prepare(session, now_ms)
+        self._table.add(session)
+        self._half_open.add(session)
+        return message, session
+
+    async def confirm(self, message: bytes, *, now_ms: int | None = None) -> Session:
+        """Take a client's M3, and make its session last.
+
+        Args:
+            message: M3 in its binary carrier, 48 or 112 bytes.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Returns:
+            The session, open and stored.
+
+        Raises:
+            HandshakeError: Another length.
+            AuthenticationError: An unknown session, or a wrong confirmation.
+            ExpiredError, SessionStateError: As ``Session.confirm``.
+            CapacityError: The client has its most sessions. This one is ended.
+            StorageError: It could not be stored, so it is ended.
+        """
+        if len(message) not in M3_LENS:
+            raise HandshakeError("confirmation must be 48 or 112 bytes long")
+        session = self._table.get(_id_text(message))
+        if session is None:
+            raise AuthenticationError("authentication failed")
+        session.confirm(message, now_ms=now_ms)
+        if session.session_id in self._half_open:
+            await self._make_lasting(session, now_ms)
+        return session
+
+    async def create(
+        self,
+        session: Session,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        now_ms: int | None = None,
+    ) -> None:
+        """Store and serve a session that is open: an initiator's, or a responder's from elsewhere.
+
+        Args:
+            session: Not used yet, if windows are shared.
+            metadata: Notes to keep with it, in clear.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Raises:
+            UsageError: A session of this id is served.
+            SessionStateError: Half-open or ended.
+            CapacityError: There are too many.
+            ConflictError: A session of this id is stored.
+            StorageError: Outcome unknown; the session is not served, and not closed.
+        """
+        self._check_room(session.client_did, now_ms)
+        if session.session_id in self._table:
+            raise UsageError("a session of this id is served already")
+        self._prepare(session, now_ms)
+        await self._store_new(session, metadata, now_ms)
+        self._table.add(session)
+
+    async def open(
+        self, record: bytes, *, aad: bytes | None = None, now_ms: int | None = None
+    ) -> tuple[Session, bytes]:
+        """Open a record in the session that its header names, exactly once.
+
+        Args:
+            record: ``header(48) || ciphertext || tag(16)``.
+            aad: The associated data that it was sealed with.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Returns:
+            Session and plaintext. A close record gives ``b""``, and the session has ended.
+
+        Raises:
+            AuthenticationError: Unknown session, or a wrong tag; nothing tells which.
+            HandshakeError, ReplayDetectedError, RekeyRequiredError, ExpiredError,
+            SessionStateError: As ``Session.open``.
+            KeyUnavailableError: The stored secret does not open.
+            CapacityError: Too many look-ups are under way.
+            StorageError: The store did not answer; this record was not delivered.
+
+        Cost: as ``SessionTable.open`` and 0.3 µs for a session in use, without the store.
+        """
+        if self._upkeep.is_stale:
+            raise StorageError("sessions cannot be checked, since their store does not answer")
+        try:
+            session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
+        except RekeyRequiredError:
+            raise
+        except (AuthenticationError, ExpiredError, SessionStateError) as error:
+            if not await self._is_newly_loaded(record, now_ms):
+                raise
+            error.__traceback__ = None
+            session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
+        if self._half_open and session.session_id in self._half_open:
+            await self._make_lasting(session, now_ms)
+        if not plaintext and session.closed:
+            await self._forget(session, "closed by peer")
+        return session, plaintext
+
+    async def get(self, session_id: str, *, now_ms: int | None = None) -> Session | None:
+        """Return a session: as it is served, or out of the store.
+
+        Returns:
+            None if it is unknown or has ended.
+
+        Raises:
+            KeyUnavailableError, CapacityError, StorageError: As ``open``.
+
+        Cost: 0.3 µs for a session in use, without the store.
+        """
+        session = self._table.get(session_id)
+        if session is not None and not session.closed:
+            return session
+        return await self._loader.load(session_id, now_ms)
+
+    async def rekey(self, request: bytes, *, now_ms: int | None = None) -> bytes:
+        """Responder: decide an R1, in the store first, and answer it.
+
+        Args:
+            request: R1 in its binary carrier, 84 bytes.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Returns:
+            R2 in its binary carrier. Whoever asks for this epoch, at whichever worker, gets the R2
+            that was committed.
+
+        Raises:
+            HandshakeError: Another length.
+            AuthenticationError: Unknown session, another epoch, or a wrong MAC.
+            ExpiredError, SessionStateError: As ``Session.prepare_rekey``.
+            KeyUnavailableError, CapacityError: As ``open``.
+            StorageError: The store did not answer. The client may ask again.
+
+        Cost: a read or two and a write in the store.
+        Source: docs/protocol.md, "Rekey and resume".
+        """
+        if len(request) != R1_LEN:
+            raise HandshakeError("rekey request must be 84 bytes long")
+        session_id = _id_text(request)
+        async with self._rekeying_alone(session_id):
+            for _ in range(_REKEY_ATTEMPTS):
+                session = await self.get(session_id, now_ms=now_ms)
+                if session is None:
+                    raise AuthenticationError("authentication failed")
+                reply = await self._rekey_once(session, request, now_ms)
+                if reply is not None:
+                    return reply
+        raise StorageError("the session changes faster than it can be read")
+
+    async def save(self, session: Session, *, now_ms: int | None = None) -> None:
+        """Initiator: store the epoch that ``Session.accept_rekey`` has led to.
+
+        Call it before the first record of that epoch is sent: who loses it in a crash needs a new
+        handshake.
+
+        Raises:
+            ConflictError: Another epoch than the one before is stored, or the session is gone.
+            StorageError: Outcome unknown: save again.
+        """
+        row = session.wrap(self._keys.current, store=self._store.name, now_ms=now_ms)
+        if row is not None:
+            await self._store.advance(row, from_epoch=row.epoch - 1)
+
+    async def close(self, session_id: str) -> bool:
+        """End a session here and in the store, without telling the peer.
+
+        Other workers learn of it within ``refresh_interval_s``.
+
+        Returns:
+            False if it was unknown.
+
+        Raises:
+            StorageError: It is ended here, but perhaps not in the store: close it again.
+        """
+        session = self._served.end(session_id)
+        stored = await self._store.delete(session_id)
+        if session is not None or stored:
+            events.sessions_ended("closed", 1)
+        return session is not None or stored
+
+    async def end_of_did(self, did: str) -> int:
+        """End every session in which this DID is client or server, as after its revocation.
+
+        Returns:
+            How many stored sessions that were.
+
+        Raises:
+            StorageError: They are ended here, but perhaps not in the store: end them again.
+        """
+        served = self._served.end_of_did(did)
+        stored = await self._store.delete_of_did(did)
+        for session_id in stored:
+            self._served.end(session_id)
+        count = len({*stored, *(session.session_id for session in served)})
+        events.sessions_ended("revoked", count)
+        return len(stored)
+
+    async def page(
+        self, client_did: str | None = None, *, after: str | None = None, limit: int = 100
+    ) -> Page:
+        """List stored sessions, of one client or all, in the order of their ids.
+
+        Args:
+            client_did: Only of this client.
+            after: ``next_cursor`` of the page before.
+            limit: 1 to 1,000 rows.
+        """
+        return await self._store.page(client_did=client_did, after=after, limit=limit)
+
+    async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
+        """Replace the notes kept with a session; False if it is not stored."""
+        return await self._store.describe(session_id, metadata)
+
+    async def touch(self) -> None:
+        """Write the use of sessions to the store now, and learn what others have done.
+
+        It happens by itself every ``refresh_interval_s``.
+
+        Raises:
+            StorageError: The store did not answer. Nothing is lost; it is tried again.
+        """
+        await self._upkeep.refresh()
+
+    async def drain(self) -> None:
+        """Take no new session, finish what is being stored, write use behind, and erase all keys.
+
+        Stored sessions stay, for the workers that go on. Idempotent.
+        """
+        self._draining = True
+        while self._making:
+            await asyncio.wait(self._making.values())
+        await self._upkeep.stop()
+        self._served.close()
+
+    def __len__(self) -> int:
+        """Return how many sessions this process serves, half-open ones included."""
+        return len(self._table)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _check_room(self, client_did: str, now_ms: int | None) -> None:
+        if self._draining:
+            raise CapacityError("no new sessions are taken any more: this process is about to end")
+        if self._upkeep.stored_count >= self._policy.max_sessions:
+            raise CapacityError(f"{self._policy.max_sessions} sessions are stored")
+        try:
+            self._half_open.check_room(client_did)
+        except CapacityError:
+            self._served.sweep(now_ms)
+            self._half_open.check_room(client_did)
+
+    def _prepare(self, session: Session, now_ms: int | None) -> None:
+        if self._windows is not None:
+            session.share_windows(self._windows, now_ms=now_ms)
+        if self._policy.max_messages is not None:
+            session.limit_messages(self._policy.max_messages)
+
+    async def _make_lasting(self, session: Session, now_ms: int | None) -> None:
+        """Store a session that was confirmed, once; records that come meanwhile wait for it."""
+        session_id = session.session_id
+        task = self._making.get(session_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._make(session, now_ms))
+            self._making[session_id] = task
+            task.add_done_callback(lambda done: self._made(session_id, done))
+        await asyncio.shield(task)
+
+    async def _make(self, session: Session, now_ms: int | None) -> None:
+        try:
+            if self._registry is not None:
+                keys = await self._registry.resolve(session.client_did, fresh=True)
+                if session.peer_key not in [key.to_bytes() for key in keys]:
+                    raise AuthenticationError("authentication failed")  # noqa: TRY301
+            await self._store_new(session, None, now_ms)
+        except BaseException:
+            self._served.end(session.session_id)
+            raise
+        self._half_open.discard(session.session_id)
+
+    def _made(self, session_id: str, task: asyncio.Task[None]) -> None:
+        del self._making[session_id]
+        if not task.cancelled():
+            task.exception()  # seen by those who wait; nobody may be left
+
+    async def _store_new(
+        self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
+    ) -> None:
+        wrapped = session.wrap(self._keys.current, store=self._store.name, now_ms=now_ms)
+        if wrapped is None:
+            raise SessionStateError("a session without a row cannot be stored")
+        row = SessionRow(
+            wrapped, session.idle_timeout_s, now_or_clock(now_ms), metadata=dict(metadata or {})
+        )
+        is_served = session.role == "responder"
+        limit = self._policy.max_sessions_per_client if is_served else None
+        await self._store.create(row, client_limit=limit)
+        self._upkeep.stored_count += 1
+        events.session_started(session.role)
+
+    async def _is_newly_loaded(self, record: bytes, now_ms: int | None) -> bool:
+        """Look into the store, if it may know more of a record's session than this process."""
+        header = RecordHeader.parse(record)
+        served = self._table.get(header.session_id)
+        if served is not None and not served.closed and header.epoch <= (served.epoch or 0):
+            return False
+        return await self._loader.load(header.session_id, now_ms) not in {None, served}
+
+    async def _forget(self, session: Session, reason: str) -> None:
+        self._served.end(session.session_id)
+        await self._store.delete(session.session_id)
+        events.sessions_ended(reason, 1)
+
+    async def _rekey_once(
+        self, session: Session, request: bytes, now_ms: int | None
+    ) -> bytes | None:
+        """Answer an R1, or return None if the session has changed and must be looked at again."""
+        try:
+            prepared = session.prepare_rekey(request, now_ms=now_ms)
+        except (AuthenticationError, ExpiredError):
+            # Only an R1 of an epoch to come, or a session that has ended here, is worth a look.
+            if not session.closed and _epoch_of(request) <= (session.epoch or 0):
+                raise
+            if await self._loader.load(session.session_id, now_ms) in {None, session}:
+                raise
+            return None
+        key, name = self._keys.current, self._store.name
+        row = session.wrap(key, store=name, prepared=prepared, now_ms=now_ms)
+        if row is None:
+            return session.commit_rekey(prepared, now_ms=now_ms)
+        try:
+            await self._store.advance(row, from_epoch=row.epoch - 1)
+        except ConflictError:
+            if await self._loader.load(session.session_id, now_ms) in {None, session}:
+                # The row is gone, or cannot be moved on from: the session has ended elsewhere.
+                self._served.end(session.session_id)
+            return None
+        if self._table.get(session.session_id) is not session:
+            return None  # loaded anew while its row was written: that one answers
+        reply = session.commit_rekey(prepared, now_ms=now_ms)
+        events.session_rekeyed(row.epoch)
+        return reply
+
+    @asynccontextmanager
+    async def _rekeying_alone(self, session_id: str) -> AsyncIterator[None]:
+        lock = self._rekeying.setdefault(session_id, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked() and self._rekeying.get(session_id) is lock:
+                del self._rekeying[session_id]
+
+
+def _epoch_of(request: bytes) -> int:
+    return int.from_bytes(request[16:20], "big")
+
+
+def _id_text(message: bytes) -> str:
+    """Spell the session id that M3 and R1 begin with."""
+    digits = message[:16].hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

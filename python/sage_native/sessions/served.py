@@ -1,0 +1,78 @@
+"""The sessions that this process serves, in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from sage_native.protocol import SessionTable
+from sage_native.sessions.half_open import HalfOpen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sage_native.protocol import Session
+    from sage_native.sessions.policy import SessionPolicy
+
+__all__ = ["Served"]
+
+ANSWERS_UNDER_WAY_S = 60.0
+"""How long a session that was replaced by its next epoch may still seal answers."""
+
+
+class Served:
+    """Open sessions by id, half-open ones, and those of a past epoch that still owe answers.
+
+    Attributes:
+        table: Half-open and open sessions.
+        half_open: Those of them that are not confirmed.
+    """
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        self.table = SessionTable(policy.max_sessions)
+        self.half_open = HalfOpen(policy.max_half_open, policy.max_half_open_per_client)
+        self._retired: deque[tuple[float, Session]] = deque()
+
+    def replace(self, session: Session) -> None:
+        """Serve a session as it came out of the store, in place of what was served."""
+        last = self.table.replace(session)
+        if last is not None:
+            self._retired.append((time.monotonic() + ANSWERS_UNDER_WAY_S, last))
+
+    def end(self, session_id: str) -> Session | None:
+        """Close a session and erase its keys; return it if it was served."""
+        self.half_open.discard(session_id)
+        session = self.table.remove(session_id)
+        if session is not None:
+            session.close()
+            self._close_retired(session_id)
+        return session
+
+    def end_of_did(self, did: str) -> Sequence[Session]:
+        """Close every session of a DID."""
+        ended = self.table.remove_of_did(did)
+        for session in ended:
+            self.half_open.discard(session.session_id)
+            session.close()
+            self._close_retired(session.session_id)
+        return ended
+
+    def sweep(self, now_ms: int | None = None) -> int:
+        """Drop what has ended by its deadline; return how many confirmed sessions that was."""
+        unconfirmed = len(list(self.half_open.drop_dead(now_ms)))
+        while self._retired and time.monotonic() >= self._retired[0][0]:
+            self._retired.popleft()[1].close()
+        return max(0, self.table.sweep(now_ms=now_ms) - unconfirmed)
+
+    def close(self) -> None:
+        """Close every session and erase its keys."""
+        for session_id in self.table.session_ids():
+            self.end(session_id)
+        while self._retired:
+            self._retired.pop()[1].close()
+
+    def _close_retired(self, session_id: str) -> None:
+        for _, session in self._retired:
+            if session.session_id == session_id:
+                session.close()

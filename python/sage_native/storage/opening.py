@@ -1,0 +1,86 @@
+"""One way to name a backend: by its URL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from sage_native.exceptions import ConfigurationError
+from sage_native.storage.base import DEFAULT_HORIZON_MS
+
+if TYPE_CHECKING:
+    from sage_native.storage.base import Storage
+    from sage_native.storage.guarantee import ReplayGuarantee
+
+__all__ = ["open_storage", "sqlite_path"]
+
+_KNOWN = "memory:, sqlite:///FILE, postgresql://…, redis://…, rediss://…, unix://…"
+
+
+async def open_storage(
+    url: str,
+    *,
+    guarantee: ReplayGuarantee | None = None,
+    horizon_ms: int = DEFAULT_HORIZON_MS,
+) -> Storage:
+    """Open the backend that a URL names. Only its own module is imported.
+
+    Args:
+        url: ``memory:``; ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, which is made and
+            migrated if need be; ``postgresql://user@host/database``; ``redis://host``, ``rediss://``
+            or ``unix://``.
+        guarantee: The replay guarantee that is demanded; what the backend reaches by default if it
+            is left out.
+        horizon_ms: How far ahead of the clock request nonces may be remembered.
+
+    Raises:
+        ConfigurationError: An unknown scheme, a missing extra, a schema that is not the newest, or a
+            guarantee that is not reached. The text never holds a password.
+        StorageError: The backend does not answer.
+    """
+    scheme = urlsplit(url).scheme
+    demanded = {} if guarantee is None else {"guarantee": guarantee}
+    match scheme:
+        case "memory":
+            from sage_native.storage.memory import MemoryStorage  # noqa: PLC0415 - as needed
+
+            return MemoryStorage(**demanded)
+        case "sqlite":
+            from sage_native.storage.sqlite import SqliteStorage  # noqa: PLC0415 - as needed
+
+            return await SqliteStorage.open(sqlite_path(url), horizon_ms=horizon_ms, **demanded)
+        case "postgresql" | "postgres":
+            _demand("asyncpg", "postgres")
+            from sage_native.storage.postgres import PostgresStorage  # noqa: PLC0415 - as needed
+
+            return await PostgresStorage.open(url, horizon_ms=horizon_ms, **demanded)
+        case "redis" | "rediss" | "unix":
+            _demand("redis", "redis")
+            from sage_native.storage.redis import RedisStorage  # noqa: PLC0415 - as needed
+
+            return await RedisStorage.open(url, horizon_ms=horizon_ms, **demanded)
+    raise ConfigurationError(f"storage URL of scheme {scheme!r} is unknown; known are: {_KNOWN}")
+
+
+def sqlite_path(url: str) -> str:
+    """Return the file that a URL such as ``sqlite:///sage.db`` names.
+
+    Raises:
+        ConfigurationError: It names none, or a host.
+    """
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/")
+    if parts.netloc or not path or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{url!r} names no file: write sqlite:///relative.db or sqlite:////absolute.db"
+        )
+    return path
+
+
+def _demand(module: str, extra: str) -> None:
+    from importlib.util import find_spec  # noqa: PLC0415 - as needed
+
+    if find_spec(module) is None:
+        raise ConfigurationError(
+            f"{module} is not installed: install sage-native with its extra {extra!r}"
+        )
