@@ -27,15 +27,15 @@ async def open_storage(
 
     Args:
         url: ``memory:``; ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, which is made and
-            migrated if need be; ``postgresql://user@host/database``; ``redis://host``, ``rediss://``
-            or ``unix://``.
+            migrated if need be; ``postgresql://user@host/database``; ``redis://host``,
+            ``rediss://`` or ``unix://``.
         guarantee: The replay guarantee that is demanded; what the backend reaches by default if it
             is left out.
         horizon_ms: How far ahead of the clock request nonces may be remembered.
 
     Raises:
-        ConfigurationError: An unknown scheme, a missing extra, a schema that is not the newest, or a
-            guarantee that is not reached. The text never holds a password.
+        ConfigurationError: An unknown scheme, a missing extra, a schema that is not the newest, or
+            a guarantee that is not reached. The text never holds a password.
         StorageError: The backend does not answer.
     """
     scheme = urlsplit(url).scheme
