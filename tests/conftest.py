@@ -1,5 +1,5 @@
 """Fixtures for every test."""
 
-from tests.servers.fixtures import redis_server
+from tests.servers.fixtures import postgres_server, redis_server
 
-__all__ = ["redis_server"]
+__all__ = ["postgres_server", "redis_server"]

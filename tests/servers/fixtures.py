@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -19,4 +20,11 @@ if TYPE_CHECKING:
 def redis_server() -> Iterator[RedisServer]:
     """A Redis that is flushed by whoever needs it empty."""
     with RedisServer({"appendonly": "yes", "appendfsync": "always"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL in which each test makes a database of its own."""
+    with PostgresServer() as server:
         yield server

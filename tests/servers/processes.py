@@ -65,7 +65,8 @@ class Child:
     def __init__(self, name: str, *, user: int | None = None) -> None:
         self.name = name
         self.user = user
-        self.directory = Path(tempfile.mkdtemp(prefix=f"sage-{name}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"sage-{name}-", dir="/tmp"))
+        # Short, since a socket lies in it; and below folders that every user may pass.
         if user is not None:
             os.chown(self.directory, user, user)
         self.log_path = self.directory / "server.log"
