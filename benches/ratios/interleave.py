@@ -4,7 +4,8 @@ A round is one slice of every side with clock probes around each: probe A probe 
 figures from one round are ever compared, so drift between rounds cancels; a round with an unsteady
 slice is dropped. A slice has a fixed count of calls, found by `fit`.
 
-Unsteady is a slice next to a probe that is off the run's best, and one that was interrupted.
+Unsteady is a slice next to a probe that is off the run's best, and one that was interrupted, unless
+its side waits for another process anyway.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Interleaved:
         for side, call_count in zip(self._sides, self._call_counts, strict=True):
             one = time_slice(side, call_count, self._probe)
             times_ns.append(one.elapsed_ns / (call_count * side.operation_count))
-            interrupted.append(one.was_interrupted)
+            interrupted.append(one.was_interrupted and not side.waits)
             probes_ns.append(self._probe.measure())
         return Round(tuple(times_ns), tuple(interrupted), tuple(probes_ns))
 

@@ -25,12 +25,15 @@ class Side:
         operation_count: How many operations one call does, for figures per operation.
         seen: What can be compared of a result with the other side's, where results differ by
             nature: a random key pair, a record that must be opened first.
+        waits: A call waits for another process, such as a database server: that this process does
+            not run meanwhile is no interruption.
     """
 
     call: Callable[..., object]
     prepare: Prepare
     operation_count: int = 1
     seen: Callable[[Any], object] = lambda result: result
+    waits: bool = False
 
 
 def always(*arguments: object) -> Prepare:

@@ -12,6 +12,7 @@ from .kdf import ROWS as KDF
 from .records import ROWS as RECORDS
 from .replay import ROWS as REPLAY
 from .signatures import ROWS as SIGNATURES
+from .storage import ROWS as STORAGE
 
 if TYPE_CHECKING:
     from benches.ratios.sides import Row
@@ -19,5 +20,6 @@ if TYPE_CHECKING:
 
 def all_rows() -> list[Row]:
     """Return every row that can be measured, in the order of the table."""
-    rows = (*SIGNATURES, *AGREEMENT, *AEAD, *KDF, *RECORDS, *REPLAY, *HANDSHAKES, *BOUNDARY)
+    groups = (SIGNATURES, AGREEMENT, AEAD, KDF, RECORDS, REPLAY, HANDSHAKES, BOUNDARY, STORAGE)
+    rows = [row for group in groups for row in group]
     return sorted(rows, key=lambda row: row.number)

@@ -18,6 +18,9 @@ __all__ = ["HalfOpen"]
 class HalfOpen:
     """The half-open sessions of one process.
 
+    Attributes:
+        sessions: By id; for reading.
+
     Args:
         capacity: The most of them.
         client_capacity: The most of one client DID.
@@ -26,7 +29,7 @@ class HalfOpen:
     def __init__(self, capacity: int, client_capacity: int) -> None:
         self._capacity = capacity
         self._client_capacity = client_capacity
-        self._sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Session] = {}
         self._of_client: Counter[str] = Counter()
 
     def check_room(self, client_did: str) -> None:
@@ -35,7 +38,7 @@ class HalfOpen:
         Raises:
             CapacityError: It has none. Nothing was evicted.
         """
-        if len(self._sessions) >= self._capacity:
+        if len(self.sessions) >= self._capacity:
             raise CapacityError(f"{self._capacity} sessions wait for their confirmation")
         if self._of_client[client_did] >= self._client_capacity:
             raise CapacityError(
@@ -44,12 +47,12 @@ class HalfOpen:
 
     def add(self, session: Session) -> None:
         """Count a session."""
-        self._sessions[session.session_id] = session
+        self.sessions[session.session_id] = session
         self._of_client[session.client_did] += 1
 
     def discard(self, session_id: str) -> Session | None:
         """Stop counting a session; return it if it was counted."""
-        session = self._sessions.pop(session_id, None)
+        session = self.sessions.pop(session_id, None)
         if session is not None:
             self._of_client[session.client_did] -= 1
             if not self._of_client[session.client_did]:
@@ -59,7 +62,7 @@ class HalfOpen:
     def drop_dead(self, now_ms: int | None = None) -> Iterable[Session]:
         """Stop counting sessions whose time is up; return them."""
         dead = []
-        for session in list(self._sessions.values()):
+        for session in list(self.sessions.values()):
             session.sweep(now_ms=now_ms)
             if session.closed:
                 self.discard(session.session_id)
@@ -67,7 +70,7 @@ class HalfOpen:
         return dead
 
     def __contains__(self, session_id: str) -> bool:
-        return session_id in self._sessions
+        return session_id in self.sessions
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self.sessions)

@@ -100,6 +100,8 @@ class SessionManager:
         self._served = Served(self._policy)
         self._table = self._served.table
         self._half_open = self._served.half_open
+        # Asked at every record, so without a call in between.
+        self._unconfirmed = self._half_open.sessions
         self._loader = Loader(store, keys, self._served, self._policy, windows)
         self._upkeep = Upkeep(store, self._served, self._loader, self._policy)
         self._making: dict[str, asyncio.Task[None]] = {}
@@ -229,7 +231,7 @@ class SessionManager:
                 raise
             error.__traceback__ = None
             session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
-        if self._half_open and session.session_id in self._half_open:
+        if self._unconfirmed and session.session_id in self._unconfirmed:
             await self._make_lasting(session, now_ms)
         if not plaintext and session.closed:
             await self._forget(session, "closed by peer")
