@@ -22,12 +22,13 @@ class TestRedis(SessionStoreContract, NonceStoreContract):
             yield storage
 
 
-class TestRedisCluster(SessionStoreContract, NonceStoreContract):
-    @pytest.fixture(scope="class")
-    def cluster(self) -> Iterator[RedisCluster]:
-        with RedisCluster() as cluster:
-            yield cluster
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    with RedisCluster() as cluster:
+        yield cluster
 
+
+class TestRedisCluster(SessionStoreContract, NonceStoreContract):
     @pytest.fixture
     async def storage(self, cluster: RedisCluster) -> AsyncIterator[RedisStorage]:
         for node in cluster.nodes:
