@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sage_native.exceptions import ConfigurationError, StorageError
 from sage_native.storage.migrations.runner import State
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sage_native.storage.migrations.files import Backend
 
-__all__ = ["SqliteDatabase", "connect", "path_of", "state_of"]
+__all__ = ["SqliteDatabase", "connect", "dsn_of", "path_of", "state_of"]
 
 T = TypeVar("T")
 
@@ -49,6 +49,11 @@ def path_of(dsn: str) -> Path:
     if path == ":memory:":
         raise ConfigurationError("sqlite:///:memory: is not supported: name a file")
     return Path(path)
+
+
+def dsn_of(path: Path) -> str:
+    """Return the URL of a path."""
+    return f"sqlite:///{quote(str(path))}"
 
 
 def state_of(opened: sqlite3.Connection | os.PathLike[str]) -> State:

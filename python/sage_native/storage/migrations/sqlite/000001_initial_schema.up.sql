@@ -13,7 +13,7 @@ CREATE TABLE sessions (
     idle_timeout_s   INTEGER NOT NULL CHECK (idle_timeout_s > 0),
     last_activity_ms INTEGER NOT NULL,
     messages         INTEGER NOT NULL DEFAULT 0,
-    metadata         TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)),
+    metadata         TEXT    NOT NULL DEFAULT '{}' CHECK (metadata LIKE '{%}'), -- JSON
     restored         INTEGER NOT NULL DEFAULT 0 CHECK (restored IN (0, 1)), -- demands a rekey
     PRIMARY KEY (store_name, session_id)
 ) STRICT, WITHOUT ROWID;

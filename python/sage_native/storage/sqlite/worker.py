@@ -1,0 +1,240 @@
+"""A thread that answers questions on the file, many at a time.
+
+**Why a thread.** SQLite blocks, and a commit waits for the disk. Callers put questions into a queue
+and await futures; the thread takes whatever is queued and answers all of it at once, so the slower
+the disk, the larger the batches, and nobody waits for a timer.
+
+**Why joined.** Every statement lets go of the interpreter lock and must wait to take it back, up to
+5 ms while an event loop is busy. So equal questions of a batch are asked in one statement whose
+answer is one row, whatever their number: a kind of question is a function that takes a list of
+items and returns as many answers.
+
+**Giving up.** A caller that is cancelled or has waited ``timeout_s`` has a future that is done. Its
+question is skipped if it has not begun; if it has, it is finished and its answer goes nowhere.
+Answers are settled in the loop of the caller, each into the future that was made for its item.
+
+**Forks.** A child has neither the thread nor the right to use the connection: it is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sage_native.exceptions import ConfigurationError, SageError, StorageError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sage_native.storage.sqlite.connection import WatchedFile
+
+__all__ = ["Question", "Worker"]
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+MAX_BATCH_LEN = 1000
+MAX_WAITING = 100_000
+_BUSY_PAUSE_S = 0.001
+UNANSWERED = object()
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """One item, and whoever waits for its answer.
+
+    Attributes:
+        work: What is asked: takes a connection and items, returns an answer for each. An answer
+            that is an exception is raised to its caller; then nothing was written for it.
+        item: What it is asked about.
+        loop: The caller's.
+        future: Settled in that loop only.
+        deadline_s: When the caller gives up, by the monotonic clock.
+        answer: The answer or the exception; UNANSWERED until there is one.
+    """
+
+    work: Callable[[sqlite3.Connection, list[Any]], Sequence[Any]]
+    item: Any
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    deadline_s: float
+    answer: Any = UNANSWERED
+
+    def is_wanted(self) -> bool:
+        """Tell whether somebody still waits."""
+        return not self.future.done() and time.monotonic() < self.deadline_s
+
+
+class Worker(ABC):
+    """The thread, its queue, and its connection.
+
+    Args:
+        file: What it works on; nobody else may use it.
+        label: What the store is called in errors.
+        timeout_s: When callers give up, in seconds from their call.
+    """
+
+    def __init__(self, file: WatchedFile, *, label: str, timeout_s: float) -> None:
+        self.label = label
+        self._file = file
+        self._timeout_s = timeout_s
+        self._queue: SimpleQueue[Question | None] = SimpleQueue()
+        self._closed = False
+        self._pid = os.getpid()
+        # A process that ends without closing loses nothing that was answered.
+        self._thread = threading.Thread(target=self._work, name="sage-sqlite", daemon=True)
+        self._thread.start()
+
+    async def ask(
+        self, work: Callable[[sqlite3.Connection, list[Item]], Sequence[Answer]], item: Item
+    ) -> Answer:
+        """Ask about one item, together with equal questions of others.
+
+        Raises:
+            StorageError: No answer within ``timeout_s``, or SQLite failed; its error is the cause.
+            SageError: What ``work`` returned for the item.
+        """
+        self._check_usable()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        timer = loop.call_later(self._timeout_s, self._give_up, future)
+        self._queue.put(Question(work, item, loop, future, time.monotonic() + self._timeout_s))
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    async def ask_alone(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Ask something that cannot be joined.
+
+        Raises:
+            StorageError: As for `ask`.
+        """
+        return await self.ask(lambda connection, _: [work(connection)], None)
+
+    async def aclose(self) -> None:
+        """Answer what was asked, close the file and end the thread."""
+        self._closed = True
+        if os.getpid() == self._pid:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    @abstractmethod
+    def _answer(self, questions: list[Question]) -> None:
+        """Answer questions that are still wanted.
+
+        Raises:
+            Exception: Nothing was done for those that have no answer yet.
+        """
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise StorageError(
+                f"{self.label} was opened by process {self._pid}, and this is process "
+                f"{os.getpid()}, forked from it: open the store again after a fork"
+            )
+        if self._closed:
+            raise StorageError(f"{self.label} is closed")
+        if self._queue.qsize() >= MAX_WAITING:
+            raise StorageError(f"{self.label} is too slow: {MAX_WAITING} calls wait for it")
+
+    def _give_up(self, future: asyncio.Future[Any]) -> None:
+        if not future.done():
+            future.set_exception(self._timeout())
+
+    def _timeout(self) -> StorageError:
+        return StorageError(f"{self.label} gave no answer in {self._timeout_s} s")
+
+    def _work(self) -> None:
+        more = True
+        while more:
+            questions, more = self._take()
+            try:
+                self._answer([question for question in questions if question.is_wanted()])
+            except Exception as error:  # noqa: BLE001 - handed on to every caller
+                self._fail(questions, error)
+            self._finish(questions)
+            _deliver(questions)
+            # Nothing that was asked is kept alive until the next question.
+            del questions
+        self._file.close()
+
+    def _take(self) -> tuple[list[Question], bool]:
+        questions: list[Question] = []
+        question = self._queue.get()
+        while question is not None:
+            questions.append(question)
+            if len(questions) >= MAX_BATCH_LEN:
+                return questions, True
+            try:
+                question = self._queue.get_nowait()
+            except Empty:
+                return questions, True
+        return questions, False
+
+    def _fail(self, questions: Iterable[Question], error: Exception) -> None:
+        for question in questions:
+            if question.answer is UNANSWERED:
+                question.answer = self._failure(error)
+
+    def _finish(self, questions: Iterable[Question]) -> None:
+        for question in questions:
+            if question.answer is UNANSWERED:  # its deadline was over, and its loop is late
+                question.answer = self._timeout()
+            elif isinstance(question.answer, Exception) and not isinstance(
+                question.answer, SageError
+            ):
+                question.answer = self._failure(question.answer)
+
+    def _failure(self, error: Exception) -> Exception:
+        """Say that the store failed, to one caller."""
+        if isinstance(error, SageError) and not isinstance(error, ConfigurationError):
+            failure: Exception = type(error)(*error.args)
+            failure.__cause__ = error.__cause__
+            return failure
+        failure = StorageError(f"{self.label} failed: {error}")
+        failure.__cause__ = error
+        return failure
+
+
+def by_work(questions: Iterable[Question]) -> list[list[Question]]:
+    """Sort questions by what they ask, in the order in which that was first asked."""
+    groups: dict[Any, list[Question]] = defaultdict(list)
+    for question in questions:
+        groups[question.work].append(question)
+    return list(groups.values())
+
+
+def pause() -> None:
+    """Wait for somebody else's lock, not as long as the next one who waits."""
+    time.sleep(_BUSY_PAUSE_S * (0.5 + random.random()))  # noqa: S311 - no secret
+
+
+def _deliver(questions: list[Question]) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[Question]] = defaultdict(list)
+    for question in questions:
+        loops[question.loop].append(question)
+    for loop, answered in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle, answered)
+        except RuntimeError:  # the loop is closed: nobody waits in it
+            continue
+
+
+def _settle(questions: list[Question]) -> None:
+    for question in questions:
+        if question.future.done():
+            continue
+        if isinstance(question.answer, Exception):
+            question.future.set_exception(question.answer)
+        else:
+            question.future.set_result(question.answer)
