@@ -75,7 +75,7 @@ class Loader:
         if served is not None and not served.closed and (served.epoch or 0) >= row.session.epoch:
             return served
         session = self._unwrap(row, now)
-        self._served.replace(session)
+        self._served.replace(session, now)
         events.session_restored(session.role, demands_rekey=session.rekey_wanted)
         return session
 

@@ -208,7 +208,9 @@ class SessionManager:
             now_ms: The time; the clock is asked if it is left out.
 
         Returns:
-            Session and plaintext. A close record gives ``b""``, and the session has ended.
+            Session and plaintext. A close record gives ``b""``, and the session has ended. Seal the
+            answer with ``answers=record``, and do not keep the session: after a rekey at another
+            worker ``get`` returns another object.
 
         Raises:
             AuthenticationError: Unknown session, or a wrong tag; nothing tells which.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from sage_native.exceptions import SageError
 from sage_native.protocol import SessionTable
 from sage_native.sessions.half_open import HalfOpen
 
@@ -34,10 +36,12 @@ class Served:
         self.half_open = HalfOpen(policy.max_half_open, policy.max_half_open_per_client)
         self._retired: deque[tuple[float, Session]] = deque()
 
-    def replace(self, session: Session) -> None:
+    def replace(self, session: Session, now_ms: int | None = None) -> None:
         """Serve a session as it came out of the store, in place of what was served."""
         last = self.table.replace(session)
-        if last is not None:
+        if last is not None and not last.closed:
+            with contextlib.suppress(SageError):  # its time may be up
+                last.retire(now_ms=now_ms)
             self._retired.append((time.monotonic() + ANSWERS_UNDER_WAY_S, last))
 
     def end(self, session_id: str) -> Session | None:

@@ -299,6 +299,24 @@ impl Session {
         }
     }
 
+    /// Leaves this object the answers that are under way, for a minute, and nothing else: another
+    /// process has led the session to its next epoch, and another object goes on with it.
+    ///
+    /// # Errors
+    /// [`SessionError`]: not open, or the random source failed.
+    pub fn retire(&mut self, now_ms: u64, random: &mut dyn RandomSource) -> Result<(), SessionError> {
+        let live = self.open_live(now_ms)?;
+        live.notice_fork();
+        live.epoch.sender(random)?;
+        // Secrets that nobody knows: nothing opens, no rekey verifies, and those of the epoch are gone.
+        let number = live.epoch.number.wrapping_add(1);
+        let nobodys = Epoch::new(number, Secret::draw(random)?, Secret::draw(random)?);
+        live.advance(nobodys, now_ms);
+        live.rekey = rekey::Progress::default();
+        live.restored = true;
+        Ok(())
+    }
+
     /// Takes a client's confirmation, M3 without its session id: 32 bytes, or 96 with a signature.
     /// The right one may come again for 10 s.
     ///
@@ -479,7 +497,8 @@ impl Session {
         let suite = suite_byte(self.terms.suite);
         let direction = self.terms.role.sends();
         let live = self.open_live(now_ms)?;
-        if live.restored {
+        let answers_past = options.answers_epoch.is_some_and(|epoch| epoch != live.epoch.number);
+        if live.restored && !answers_past {
             return Err(SessionError::Restored);
         }
         live.notice_fork();

@@ -473,3 +473,90 @@ fn a_full_table_of_windows_refuses_another_sender_and_forgets_none() {
     }
     assert_eq!((opened, full), (7, 13), "one line of seven");
 }
+
+#[test]
+fn a_retired_session_only_answers_what_is_under_way() {
+    let (mut client, mut first, m3) = Agents::new(false).handshake();
+    let (table, kek) = (window_table(), KeyEncryptionKey::new("kek", &[1; 32]).expect("an id"));
+    let random = &mut SystemRandom;
+    first.share_windows(Arc::clone(&table), NOW).expect("before the first record");
+    first.confirm(&m3[16..], NOW).expect("confirm");
+    let row = first.wrap(&kek, "test", NOW, random).expect("wrap");
+    let mut second = row.unwrap(&kek, "test", Some(table), NOW).expect("unwrap");
+    let late = seal(&mut client, b"late").expect("seal");
+    let r1 = client.rekey_request(NOW, random).expect("R1");
+    let r2 = second.answer_rekey(&r1, NOW, random).expect("R2");
+
+    // It has opened and sealed nothing, and owes an answer all the same.
+    first.retire(NOW, random).expect("retire");
+    let answer = seal_answering(&mut first, b"answer", Some(0)).expect("an answer under way");
+    assert_eq!(open(&mut client, &answer).as_deref(), Ok(&b"answer"[..]));
+    assert!(matches!(seal(&mut first, b"more"), Err(SessionError::Restored)));
+    assert!(matches!(seal_answering(&mut first, b"more", Some(1)), Err(SessionError::Restored)));
+    assert!(open(&mut first, &late).is_err());
+    assert!(first.prepare_rekey(&r1, NOW, random).is_err());
+    client.accept_rekey(&r2, NOW).expect("accept");
+    let next = seal(&mut client, b"next").expect("seal");
+    assert_eq!(open(&mut first, &next), Err(SessionError::AuthenticationFailed));
+    open(&mut second, &next).expect("the other goes on");
+    let r1 = client.rekey_request(NOW, random).expect("R1");
+    assert!(first.prepare_rekey(&r1, NOW, random).is_err());
+
+    first.sweep(NOW + 59_999);
+    seal_answering(&mut first, b"answer", Some(0)).expect("for a minute");
+    first.sweep(NOW + 60_000);
+    assert!(seal_answering(&mut first, b"answer", Some(0)).is_err());
+    assert!(Agents::new(false).handshake().1.retire(NOW, random).is_err(), "half-open");
+}
+
+#[test]
+fn a_session_out_of_a_backup_demands_a_rekey_wherever_its_windows_lie() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    let (table, kek) = (window_table(), KeyEncryptionKey::new("kek", &[1; 32]).expect("an id"));
+    let random = &mut SystemRandom;
+    server.share_windows(Arc::clone(&table), NOW).expect("before the first record");
+    server.confirm(&m3[16..], NOW).expect("confirm");
+    let row = server.wrap(&kek, "test", NOW, random).expect("wrap");
+    let mut restored = row.unwrap(&kek, "test", Some(Arc::clone(&table)), NOW).expect("unwrap");
+    restored.demand_rekey();
+    let record = seal(&mut client, b"record").expect("seal");
+    assert_eq!(open(&mut restored, &record), Err(SessionError::RekeyRequired));
+    assert!(matches!(seal(&mut restored, b"more"), Err(SessionError::Restored)));
+    let r1 = client.rekey_request(NOW, random).expect("R1");
+    let r2 = restored.answer_rekey(&r1, NOW, random).expect("R2");
+    client.accept_rekey(&r2, NOW).expect("accept");
+    open(&mut restored, &seal(&mut client, b"record").expect("seal")).expect("open");
+    // From here on its windows lie in the table.
+    let row = restored.wrap(&kek, "test", NOW, random).expect("wrap");
+    let mut other = row.unwrap(&kek, "test", Some(table), NOW).expect("unwrap");
+    open(&mut other, &seal(&mut client, b"record").expect("seal")).expect("open");
+}
+
+#[test]
+fn a_session_ends_with_its_message_budget() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    server.confirm(&m3[16..], NOW).expect("confirm");
+    server.limit_messages(5, 0);
+    let mut say = |server: &mut Session| open(server, &seal(&mut client, b"record").expect("seal"));
+    say(&mut server).expect("1");
+    seal(&mut server, b"answer").expect("2");
+    assert_eq!(server.messages(), 2);
+    // Two more were counted elsewhere, so one is left.
+    server.limit_messages(5, 2);
+    assert!(open(&mut server, &[0; 100]).is_err(), "what is refused does not count");
+    say(&mut server).expect("5");
+    assert_eq!(say(&mut server), Err(SessionError::Expired));
+    assert!(matches!(seal(&mut server, b"answer"), Err(SessionError::Expired)));
+    assert_eq!((server.state(), server.last_activity_ms()), (State::Expired, None));
+}
+
+#[test]
+fn the_last_use_is_the_last_record() {
+    let (mut client, mut server, m3) = Agents::new(false).handshake();
+    server.confirm(&m3[16..], NOW + 1).expect("confirm");
+    assert_eq!((server.messages(), server.last_activity_ms()), (0, Some(NOW)));
+    let record = seal(&mut client, b"record").expect("seal");
+    open_at(&mut server, &record, NOW + 5).expect("open");
+    assert!(open_at(&mut server, &record, NOW + 9).is_err());
+    assert_eq!((server.messages(), server.last_activity_ms()), (1, Some(NOW + 5)));
+}

@@ -284,6 +284,23 @@ impl Session {
         self.with(py, session::Session::demand_rekey)
     }
 
+    /// Leave this object the answers that are under way, and nothing else.
+    ///
+    /// For a session that another worker has led to its next epoch: the object that came out of the store
+    /// goes on with it, and this one erases the secrets of its epoch. For 60 s it still seals with
+    /// ``answers``; everything else raises RekeyRequiredError or AuthenticationError.
+    ///
+    /// Args:
+    ///     now_ms: The time; the clock is asked if it is left out.
+    ///
+    /// Raises:
+    ///     SessionStateError: Half-open or closed.
+    ///     ExpiredError: Age or idleness has ended the session.
+    #[pyo3(signature = (*, now_ms=None))]
+    fn retire(&self, py: Python<'_>, now_ms: Option<u64>) -> PyResult<()> {
+        self.run(py, |session| session.retire(clock::or_now(now_ms), &mut SystemRandom))
+    }
+
     /// Responder: take the client's M3 and open the session.
     ///
     /// The right M3 may come again until 10 s after M2. A first valid record confirms as well, unless
