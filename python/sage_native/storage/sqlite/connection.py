@@ -24,6 +24,10 @@ __all__ = ["WatchedFile", "code_of", "is_busy", "is_full"]
 
 LOOK_INTERVAL_S = 1.0
 _JOURNAL_LIMIT = 64 << 20
+# Keys of nonces are random, so every commit changes pages all over the file: the log, where they are
+# written one after the other, takes 16 MB of them before they are brought home, each once.
+_CHECKPOINT_PAGES = 4000
+_CACHE_KIB = 32 << 10
 # Errors after which a connection is as good as before.
 _HARMLESS = frozenset(
     {
@@ -145,6 +149,8 @@ class WatchedFile:
         if mode != "wal":
             raise StorageError(f"{self._path} cannot be used with a write-ahead log: {mode}")
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         # Where fsync is not enough (macOS); nothing elsewhere.
         connection.execute(f"PRAGMA fullfsync = {int(self._durable)}")

@@ -45,8 +45,9 @@ UPDATE sessions SET
     last_activity_ms = max(last_activity_ms, json_extract(used.value, '$[0]')),
     messages = messages + json_extract(used.value, '$[1]')
 FROM json_each(?2) AS used
-WHERE store_name = ?1 AND session_id = used.key
+WHERE store_name = iif(used.key IS NULL, NULL, ?1) AND session_id = used.key
 """
+# Left alone, SQLite goes through all rows of the store and looks for each in what was used.
 _ADVANCE = """
 UPDATE sessions SET wrapped_secret = ?1, epoch = ?2, kek_id = ?3,
     restored = restored AND epoch = ?2
@@ -69,8 +70,10 @@ AND session_id IN (SELECT value FROM json_each(:session_ids)) AND {_IS_OVER}
 """  # noqa: S608 - of constants
 _OF_DID = """
 SELECT json_group_array(session_id) FROM (
-    SELECT session_id FROM sessions
-    WHERE store_name = ?1 AND (client_did = ?2 OR server_did = ?2) LIMIT ?3
+    SELECT session_id FROM sessions WHERE store_name = ?1 AND client_did = ?2
+    UNION
+    SELECT session_id FROM sessions WHERE store_name = ?1 AND server_did = ?2
+    LIMIT ?3
 )
 """
 _DELETE_MANY = """

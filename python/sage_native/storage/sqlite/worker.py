@@ -1,8 +1,8 @@
 """A thread that answers questions on the file, many at a time.
 
-**Why a thread.** SQLite blocks, and a commit waits for the disk. Callers put questions into a queue
-and await futures; the thread takes whatever is queued and answers all of it at once, so the slower
-the disk, the larger the batches, and nobody waits for a timer.
+**Why a thread.** SQLite blocks, and a commit waits for the disk. What is asked in one turn of an
+event loop goes into the queue together; the thread takes whatever is queued and answers all of it
+at once, so the slower the disk, the larger the batches, and nobody waits for company.
 
 **Why joined.** Every statement lets go of the interpreter lock and must wait to take it back, up to
 5 ms while an event loop is busy. So equal questions of a batch are asked in one statement whose
@@ -43,7 +43,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 MAX_BATCH_LEN = 1000
-MAX_WAITING = 100_000
+MAX_WAITING_TURNS = 10_000
 _BUSY_PAUSE_S = 0.001
 UNANSWERED = object()
 
@@ -56,22 +56,39 @@ class Question:
         work: What is asked: takes a connection and items, returns an answer for each. An answer
             that is an exception is raised to its caller; then nothing was written for it.
         item: What it is asked about.
-        loop: The caller's.
-        future: Settled in that loop only.
-        deadline_s: When the caller gives up, by the monotonic clock.
+        future: Settled in the caller's loop only.
+        turn: What was asked together with it.
         answer: The answer or the exception; UNANSWERED until there is one.
     """
 
     work: Callable[[sqlite3.Connection, list[Any]], Sequence[Any]]
     item: Any
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    deadline_s: float
+    turn: Turn
     answer: Any = UNANSWERED
 
     def is_wanted(self) -> bool:
         """Tell whether somebody still waits."""
-        return not self.future.done() and time.monotonic() < self.deadline_s
+        return not self.future.done() and time.monotonic() < self.turn.deadline_s
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """The questions of one turn of an event loop.
+
+    Attributes:
+        loop: In which all of it is settled.
+        deadline_s: When the callers give up, by the monotonic clock.
+        timer: Goes off then.
+        questions: In the order in which they were asked.
+        unsettled_count: How many have no answer.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    deadline_s: float
+    timer: asyncio.TimerHandle
+    questions: list[Question]
+    unsettled_count: int = 0
 
 
 class Worker(ABC):
@@ -87,7 +104,9 @@ class Worker(ABC):
         self.label = label
         self._file = file
         self._timeout_s = timeout_s
-        self._queue: SimpleQueue[Question | None] = SimpleQueue()
+        self._queue: SimpleQueue[Turn | None] = SimpleQueue()
+        # Of each loop; touched by the thread of that loop only.
+        self._gathering: dict[asyncio.AbstractEventLoop, Turn] = {}
         self._closed = False
         self._pid = os.getpid()
         # A process that ends without closing loses nothing that was answered.
@@ -105,13 +124,12 @@ class Worker(ABC):
         """
         self._check_usable()
         loop = asyncio.get_running_loop()
+        turn = self._gathering.get(loop) or self._begin_turn(loop)
         future: asyncio.Future[Answer] = loop.create_future()
-        timer = loop.call_later(self._timeout_s, self._give_up, future)
-        self._queue.put(Question(work, item, loop, future, time.monotonic() + self._timeout_s))
-        try:
-            return await future
-        finally:
-            timer.cancel()
+        turn.questions.append(Question(work, item, future, turn))
+        if len(turn.questions) >= MAX_BATCH_LEN:
+            self._end_turn(turn)
+        return await future
 
     async def ask_alone(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Ask something that cannot be joined.
@@ -125,6 +143,8 @@ class Worker(ABC):
         """Answer what was asked, close the file and end the thread."""
         self._closed = True
         if os.getpid() == self._pid:
+            for turn in [*self._gathering.values()]:
+                self._end_turn(turn)
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
 
@@ -144,12 +164,28 @@ class Worker(ABC):
             )
         if self._closed:
             raise StorageError(f"{self.label} is closed")
-        if self._queue.qsize() >= MAX_WAITING:
-            raise StorageError(f"{self.label} is too slow: {MAX_WAITING} calls wait for it")
+        if self._queue.qsize() >= MAX_WAITING_TURNS:
+            raise StorageError(f"{self.label} is too slow: {MAX_WAITING_TURNS} batches wait for it")
 
-    def _give_up(self, future: asyncio.Future[Any]) -> None:
-        if not future.done():
-            future.set_exception(self._timeout())
+    def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> Turn:
+        deadline_s = time.monotonic() + self._timeout_s
+        questions: list[Question] = []
+        timer = loop.call_later(self._timeout_s, self._give_up, questions)
+        turn = self._gathering[loop] = Turn(loop, deadline_s, timer, questions)
+        loop.call_soon(self._end_turn, turn)
+        return turn
+
+    def _end_turn(self, turn: Turn) -> None:
+        # A turn may have ended before its time, because it was full or the store was closed.
+        if self._gathering.get(turn.loop) is turn:
+            del self._gathering[turn.loop]
+            turn.unsettled_count = len(turn.questions)
+            self._queue.put(turn)
+
+    def _give_up(self, questions: list[Question]) -> None:
+        for question in questions:
+            if not question.future.done():
+                question.future.set_exception(self._timeout())
 
     def _timeout(self) -> StorageError:
         return StorageError(f"{self.label} gave no answer in {self._timeout_s} s")
@@ -169,14 +205,15 @@ class Worker(ABC):
         self._file.close()
 
     def _take(self) -> tuple[list[Question], bool]:
+        """Take what is queued; False if there will be no more."""
         questions: list[Question] = []
-        question = self._queue.get()
-        while question is not None:
-            questions.append(question)
+        turn = self._queue.get()
+        while turn is not None:
+            questions += turn.questions
             if len(questions) >= MAX_BATCH_LEN:
                 return questions, True
             try:
-                question = self._queue.get_nowait()
+                turn = self._queue.get_nowait()
             except Empty:
                 return questions, True
         return questions, False
@@ -222,7 +259,7 @@ def pause() -> None:
 def _deliver(questions: list[Question]) -> None:
     loops: dict[asyncio.AbstractEventLoop, list[Question]] = defaultdict(list)
     for question in questions:
-        loops[question.loop].append(question)
+        loops[question.turn.loop].append(question)
     for loop, answered in loops.items():
         try:
             loop.call_soon_threadsafe(_settle, answered)
@@ -232,6 +269,10 @@ def _deliver(questions: list[Question]) -> None:
 
 def _settle(questions: list[Question]) -> None:
     for question in questions:
+        turn = question.turn
+        turn.unsettled_count -= 1
+        if not turn.unsettled_count:
+            turn.timer.cancel()
         if question.future.done():
             continue
         if isinstance(question.answer, Exception):
