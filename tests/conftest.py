@@ -1,5 +1,14 @@
 """Fixtures for every test."""
 
-from tests.servers.fixtures import postgres_server, redis_server
+import pytest
 
-__all__ = ["postgres_server", "redis_server"]
+from tests.servers.fixtures import (
+    migrated_database,
+    postgres_dsn,
+    postgres_server,
+    redis_server,
+)
+
+pytest.register_assert_rewrite("sage_native.storage.contract")
+
+__all__ = ["migrated_database", "postgres_dsn", "postgres_server", "redis_server"]

@@ -1,0 +1,273 @@
+"""Request nonces in PostgreSQL: admitted by an insertion, forgotten by the partition.
+
+**Which rows.** W is the width of a bucket, 600,000 ms, b(t) the bucket of a time, t // W, and D the
+most by which ends of one nonce differ while both are acceptable, 120,000 ms. A nonce of end u has a
+row in b(u) and, where that is another, in b(u + D). Take two ends u1 <= u2 <= u1 + D. Since b never
+falls, b(u1) <= b(u2) <= b(u1 + D), and since D <= W there is no bucket between the outer two: b(u2)
+is one of them. So both nonces have a row in b(u2), and its primary key (bucket, key) lets one of
+the two insertions succeed. A nonce is fresh if and only if all its rows were inserted, so of two
+with such ends at most one is fresh, at whatever moment and on whatever connection they arrive.
+
+**A loser's extra row** is harmless: where one row was inserted and the other was there, this nonce
+is refused and its new row stays. It can refuse nothing but the same scope, purpose and value, and
+that was admitted. For rows are inserted in the order (bucket, key), and an insertion waits for one
+that is under way: who loses his lower row loses it to somebody whose insertions are over, so that
+one holds it as his upper row or holds both of his. Going down from loser to winner ends at one who
+holds all. The order also keeps statements from waiting for each other in a circle.
+
+**Giving up.** ``floor_ms`` only grows. An end at or before it is refused. It is raised and
+committed first, and only then are partitions dropped, those with (bucket + 1) * W <= floor.
+
+An insertion reads the floor in its own statement. It locks the parent table, then takes its
+snapshot (the isolation is read committed), and holds the lock until it has committed. Dropping a
+partition locks the parent against it, so it comes before or after the whole insertion:
+
+* Dropped before: the floor that covers the partition was committed before that, so this snapshot
+  sees it. Every end whose row would belong there is refused.
+* Dropped after: the rows were there while this insertion was decided, whatever floor it saw. What
+  it admitted under an old floor may be dropped right after. A second try with an end above the new
+  floor F has b(u2) >= F // W, above every bucket that was dropped, and by the first paragraph meets
+  a row of the first there.
+* Dropped, and made again by an insertion that found no partition: it stays empty. Whoever would
+  insert there is below the floor.
+* Two who make the same partition take turns by an advisory lock; the second finds it made.
+* Dropped by two: the same lock; the second finds it gone, or leaves it.
+
+**How far the floor goes**: to the clock of whoever sweeps, but never beyond ``latest_end_ms``, the
+latest end that is known to be admitted. Each worker adds its own when it sweeps. One that dies
+before it did leaves the floor lower than it might be, which forgets less.
+
+**What was lost elsewhere.** A failover or a restore brings another timeline or another system, and
+maybe older nonces. Each new connection compares, and the first that finds a difference notes that
+nothing before now is certain. A file-system snapshot that is put back under the same server brings
+neither: whoever does that calls `mark_incomplete`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from sage_native import events
+from sage_native.exceptions import StorageError
+from sage_native.storage.base import NonceStore, Outcome, nonce_key, now_or_clock
+from sage_native.storage.batcher import Batcher
+from sage_native.storage.postgres import partitions
+from sage_native.storage.postgres.partitions import buckets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sage_native.storage.guarantee import ReplayGuarantee
+    from sage_native.storage.postgres.connection import Connections
+    from sage_native.storage.rows import RequestNonce
+
+__all__ = ["PostgresNonceStore"]
+
+_BATCH_LEN = 1000
+
+_ADMIT = """
+INSERT INTO nonces (bucket, key)
+SELECT asked.bucket, asked.key
+FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS asked (bucket, key, end_ms), replay_memory
+WHERE asked.end_ms > replay_memory.floor_ms
+ORDER BY asked.bucket, asked.key
+ON CONFLICT DO NOTHING
+RETURNING key
+"""
+_GIVE_UP = """
+UPDATE replay_memory
+SET latest_end_ms = greatest(latest_end_ms, $1),
+    floor_ms = greatest(floor_ms, least($2, greatest(latest_end_ms, $1)))
+RETURNING floor_ms
+"""
+_MARK = """
+UPDATE replay_memory SET remembers_since_ms = greatest(remembers_since_ms, $1)
+RETURNING remembers_since_ms
+"""
+# The control file lags behind a promotion until its first checkpoint; the name of the log does not.
+_HERE = """
+SELECT m.remembers_since_ms, m.system_identifier, m.timeline_id,
+       s.system_identifier AS here,
+       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint AS timeline_here
+FROM replay_memory m, pg_control_system() s
+"""
+_MOVED = """
+UPDATE replay_memory
+SET system_identifier = $1, timeline_id = $2,
+    remembers_since_ms = greatest(remembers_since_ms, $3)
+WHERE (system_identifier, timeline_id) <> ($1, $2)
+"""
+
+# One question to the batcher: the key, and until when it is remembered.
+_Asked = tuple[bytes, int]
+
+
+class PostgresNonceStore(NonceStore):
+    """Nonces of one database; made by `PostgresStorage`."""
+
+    def __init__(self, connections: Connections, *, horizon_ms: int) -> None:
+        self.label = connections.label
+        self.horizon_ms = horizon_ms
+        self.guarantee: ReplayGuarantee
+        self._connections = connections
+        self._remembers_since_ms = 0
+        self._latest_end_ms = 0
+        self._batcher: Batcher[_Asked, Outcome] = Batcher(
+            self._admit,
+            label=self.label,
+            max_len=_BATCH_LEN,
+            timeout_s=connections.timeout_s,
+        )
+
+    async def prepare(self, connection: asyncpg.Connection) -> None:
+        """Look where a new connection leads: to the memory that was there before, or another."""
+        found = await connection.fetchrow(_HERE)
+        if found is None:
+            raise StorageError(f"{self.label} has lost the row of its replay_memory")
+        here = found["here"], found["timeline_here"]
+        if here != (found["system_identifier"], found["timeline_id"]):
+            await connection.execute(_MOVED, *here, now_or_clock(None))
+            found = await connection.fetchrow(_HERE)
+        self._remembers_since_ms = found["remembers_since_ms"]
+
+    async def make_partitions(self, *, now_ms: int | None = None) -> None:
+        """Make the partitions that will be needed soon."""
+        buckets = partitions.ahead(now_or_clock(now_ms), self.horizon_ms)
+        await self._connections.run(lambda connection: partitions.make(connection, buckets))
+
+    async def delete_expired(self, *, now_ms: int | None = None) -> int:
+        """Give up what is over, drop its partitions, and make those that will be needed.
+
+        Returns:
+            About how many rows were dropped; 0 where admissions were in the way.
+        """
+        now_ms = now_or_clock(now_ms)
+        latest_ms = self._latest_end_ms
+        floor_ms = await self._connections.run(
+            lambda connection: connection.fetchval(_GIVE_UP, latest_ms, now_ms)
+        )
+        await self._connections.recheck()
+        await self.make_partitions(now_ms=now_ms)
+        try:
+            return await self._connections.run(
+                lambda connection: partitions.drop_given_up(connection, floor_ms)
+            )
+        except StorageError as error:
+            if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                return 0
+            raise
+
+    async def count(self) -> int:
+        """Count the nonces remembered.
+
+        Cost: reads all of them.
+        """
+        found: int = await self._connections.run(
+            lambda connection: connection.fetchval("SELECT count(DISTINCT key) FROM nonces")
+        )
+        return found
+
+    @property
+    def remembers_since_ms(self) -> int:
+        """Since when nothing is missing, as of the last sweep or new connection."""
+        return self._remembers_since_ms
+
+    async def mark_incomplete(self, *, now_ms: int | None = None) -> None:
+        """Note, lastingly, that something from before now may be missing."""
+        now_ms = now_or_clock(now_ms)
+        self._remembers_since_ms = await self._connections.run(
+            lambda connection: connection.fetchval(_MARK, now_ms)
+        )
+
+    async def aclose(self) -> None:
+        """Finish what is under way."""
+        await self._batcher.aclose()
+
+    async def _decide(self, request: RequestNonce, now_ms: int) -> Outcome:
+        if request.remember_until_ms <= now_ms:
+            return Outcome.REPLAY
+        return await self._batcher.ask((nonce_key(request), request.remember_until_ms))
+
+    async def _decide_many(self, requests: Sequence[RequestNonce], now_ms: int) -> list[Outcome]:
+        outcomes = [Outcome.REPLAY] * len(requests)
+        acceptable = [
+            position
+            for position, request in enumerate(requests)
+            if request.remember_until_ms > now_ms
+        ]
+        for start in range(0, len(acceptable), _BATCH_LEN):
+            chunk = acceptable[start : start + _BATCH_LEN]
+            asked = [
+                (nonce_key(requests[position]), requests[position].remember_until_ms)
+                for position in chunk
+            ]
+            try:
+                answers = await self._admit(asked)
+            except StorageError as error:
+                # What was answered before stands; of the rest nothing is known.
+                events.store_failed(self.label, "admit_many", error)
+                for position in acceptable[start:]:
+                    outcomes[position] = Outcome.UNKNOWN
+                break
+            for position, answer in zip(chunk, answers, strict=True):
+                outcomes[position] = answer
+        return outcomes
+
+    async def _admit(self, asked: Sequence[_Asked]) -> list[Outcome]:
+        """Admit keys and ends, of equal keys the first."""
+        first = dict(reversed(asked))
+        rows = [(bucket, key, end) for key, end in first.items() for bucket in buckets_of(end)]
+        buckets, keys, ends = zip(*rows, strict=True)
+
+        async def admit(connection: asyncpg.Connection) -> list[bytes] | None:
+            try:
+                return [row[0] for row in await self._insert(connection, buckets, keys, ends)]
+            except asyncpg.DiskFullError:
+                return None
+
+        inserted = await self._connections.run(admit)
+        if inserted is None:
+            return [Outcome.FULL] * len(asked)
+        return self._outcomes(asked, first, keys, inserted)
+
+    async def _insert(
+        self,
+        connection: asyncpg.Connection,
+        buckets: Sequence[int],
+        keys: Sequence[bytes],
+        ends: Sequence[int],
+    ) -> list[asyncpg.Record]:
+        try:
+            return await connection.fetch(_ADMIT, buckets, keys, ends)  # type: ignore[no-any-return]
+        except asyncpg.CheckViolationError as error:
+            if error.constraint_name is not None:
+                raise
+            # No partition: nobody swept for a while, or the clock that was handed in is another's.
+            await partitions.make(connection, buckets)
+            return await connection.fetch(_ADMIT, buckets, keys, ends)  # type: ignore[no-any-return]
+
+    def _outcomes(
+        self,
+        asked: Sequence[_Asked],
+        first: dict[bytes, int],
+        keys: Sequence[bytes],
+        inserted: Sequence[bytes],
+    ) -> list[Outcome]:
+        if len(inserted) == len(keys):
+            fresh = set(first)
+        else:
+            wanted, found = Counter(keys), Counter(inserted)
+            fresh = {key for key in first if found[key] == wanted[key]}
+        if fresh:
+            latest_ms = max(first[key] for key in fresh)
+            self._latest_end_ms = max(self._latest_end_ms, latest_ms)
+        if len(fresh) == len(asked):
+            return [Outcome.FRESH] * len(asked)
+        outcomes = []
+        for key, _ in asked:
+            outcomes.append(Outcome.FRESH if key in fresh else Outcome.REPLAY)
+            fresh.discard(key)
+        return outcomes
