@@ -139,7 +139,7 @@ class Server:
         wait_ms: How long a write waits for them.
 
     Attributes:
-        facts: What it last said about itself.
+        facts: What it last said about itself and was found good.
     """
 
     def __init__(  # noqa: PLR0913 - one setting each
@@ -205,8 +205,10 @@ class Server:
                 raise StorageError(f"{self.label} is closed")
             line = self._free.pop() if self._free else Line(self._connect())
             try:
-                self.facts = await line.prepare()
-                self._require(self.facts, self.label)
+                facts = await line.prepare()
+                if facts is not self.facts:
+                    self._require(facts, self.label)
+                    self.facts = facts
                 yield line
             except BaseException:
                 await line.drop()

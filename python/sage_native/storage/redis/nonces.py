@@ -215,13 +215,14 @@ class RedisNonceStore(NonceStore):
             questions[at : at + MAX_SCRIPT_LEN] for at in range(0, len(questions), MAX_SCRIPT_LEN)
         ]
         commands = [_admit(memory, part) for part in parts]
+        deadline = self._topology.deadline()
         try:
-            answers = await self._topology.ask(memory.key, commands, writes=True)
+            answers = await self._topology.ask(memory.key, commands, writes=True, deadline=deadline)
         except StorageError as error:
             return [error] * len(questions)
         if None in answers:
             try:
-                await self._adopt(memory)
+                await self._adopt(memory, deadline=deadline)
             except StorageError as error:
                 events.store_failed(self.label, "adopt", error)
         return [
@@ -244,7 +245,9 @@ class RedisNonceStore(NonceStore):
             return [Outcome.FULL] * count
         return [_failure(self.label, answer)] * count
 
-    async def _adopt(self, known: _Memory, *, marked_ms: int | None = None) -> None:
+    async def _adopt(
+        self, known: _Memory, *, marked_ms: int | None = None, deadline: float | None = None
+    ) -> None:
         """Learn what a memory is called now, or give it a new name if it may lack something."""
         async with self._adopting[known.tag]:
             current = self._memories[known.tag]
@@ -257,7 +260,9 @@ class RedisNonceStore(NonceStore):
                 now_or_clock(marked_ms),
                 int(marked_ms is not None),
             )
-            (answer,) = await self._topology.ask(known.key, [command], writes=True)
+            (answer,) = await self._topology.ask(
+                known.key, [command], writes=True, deadline=deadline
+            )
             if not isinstance(answer, list):
                 raise _failure(self.label, answer)
             self._memories[known.tag] = _Memory(known.tag, known.key, answer[0], int(answer[1]))

@@ -17,6 +17,8 @@ be cut short, and a list may keep an id without a row; whoever meets it removes 
 from __future__ import annotations
 
 import json
+import struct
+from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
@@ -57,6 +59,8 @@ FIELDS = (
     "restored",
 )
 
+_USE = struct.Struct(">dd")
+
 _CREATE = Script("create")
 _ADVANCE = Script("advance")
 _TOUCH = Script("touch")
@@ -89,8 +93,9 @@ class RedisSessionStore(SessionStore):
 
     async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
         session = row.session
+        deadline = self._topology.deadline()
         if not self._is_named:
-            await self._note_name()
+            await self._note_name(deadline)
         keys = [
             self._row(session.session_id),
             self._ids,
@@ -104,14 +109,15 @@ class RedisSessionStore(SessionStore):
                 min(session.expires_ms, row.last_activity_ms + row.idle_timeout_s * 1000),
                 "" if client_limit is None else client_limit,
                 *_written(row),
-            )
+            ),
+            deadline=deadline,
         )
         if answer == 0:
             raise ConflictError(f"session {session.session_id} is stored already")
         if answer == -1:
             raise CapacityError(f"{session.client_did} has {client_limit} sessions already")
         if answer == 1:  # the first: everything may have been flushed since it was noted
-            await self._note_name()
+            await self._note_name(deadline)
 
     async def get(self, session_id: str) -> SessionRow | None:
         answer = await self._ask(("HMGET", self._row(session_id), *FIELDS))
@@ -122,9 +128,9 @@ class RedisSessionStore(SessionStore):
         commands = [_STATUS.call([self._row(key) for key in part]) for part in parts]
         found: dict[str, SessionStatus] = {}
         for part, answer in zip(parts, await self._ask_many(commands), strict=True):
-            for key, status in zip(part, answer, strict=True):
-                if status is not None:
-                    found[key] = SessionStatus(*map(int, status))
+            for key, line in zip(part, answer.split(b"\n"), strict=True):
+                if line:
+                    found[key] = SessionStatus(*map(int, line.split()))
         return found
 
     async def advance(
@@ -154,11 +160,9 @@ class RedisSessionStore(SessionStore):
     async def touch_many(self, activities: Sequence[Activity]) -> None:
         commands: list[Command] = []
         for part in _parts(activities):
-            arguments: list[Argument] = []
-            for one in part:
-                arguments += (one.session_id, one.last_activity_ms, one.messages)
+            use = b"".join(_USE.pack(one.last_activity_ms, one.messages) for one in part)
             rows = [self._row(one.session_id) for one in part]
-            commands.append(_TOUCH.call([self._ends, *rows], *arguments))
+            commands.append(_TOUCH.call([self._ends, *rows], use))
         await self._ask_many(commands, writes=True)
 
     async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
@@ -170,6 +174,7 @@ class RedisSessionStore(SessionStore):
         return bool(await self._run(command))
 
     async def delete_of_did(self, did: str) -> Sequence[str]:
+        deadline = self._topology.deadline()
         gone: list[str] = []
         for kind in (b"client:", b"server:"):
             command = _DELETE_LISTED.call(
@@ -177,15 +182,17 @@ class RedisSessionStore(SessionStore):
             )
             listed = SCRIPT_LEN
             while listed == SCRIPT_LEN:
-                ids, listed = await self._run(command)
+                ids, listed = await self._run(command, deadline=deadline)
                 gone += [key.decode() for key in ids]
         return gone
 
     async def delete_expired(self, *, grace_ms: int = 0, now_ms: int | None = None) -> int:
         now = now_or_clock(now_ms)
+        # What is over when there is no time left waits for the next call.
+        begun, enough = monotonic(), self._topology.timeout_s / 2
         deleted = kept = 0
         seen = SCRIPT_LEN
-        while seen == SCRIPT_LEN:
+        while seen == SCRIPT_LEN and monotonic() < begun + enough:
             command = _DELETE_EXPIRED.call(
                 [self._ends], self._base, now, grace_ms, kept, SCRIPT_LEN
             )
@@ -203,6 +210,7 @@ class RedisSessionStore(SessionStore):
         limit: int = 100,
     ) -> Page:
         check_page(limit, after)
+        deadline = self._topology.deadline()
         rows: list[SessionRow] = []
         last = after
         while True:
@@ -217,7 +225,7 @@ class RedisSessionStore(SessionStore):
                 int(kek_id is not None),
                 *FIELDS,
             )
-            found, reached = await self._ask(command)
+            found, reached = (await self._ask_many([command], deadline=deadline))[0]
             rows += [_read(key.decode(), fields) for key, *fields in found]
             if len(rows) > limit:
                 return Page(tuple(rows[:limit]), rows[limit - 1].session.session_id)
@@ -243,10 +251,10 @@ class RedisSessionStore(SessionStore):
             self._base + b"kek:" + session.kek_id.encode(),
         )
 
-    async def _note_name(self) -> None:
+    async def _note_name(self, deadline: float) -> None:
         """Note that there are sessions of this name; names lie in a slot of their own."""
         answers = await self._topology.ask(
-            self._names, [("SADD", self._names, self.name)], writes=True
+            self._names, [("SADD", self._names, self.name)], writes=True, deadline=deadline
         )
         _raise_failures(self._topology.label, answers)
         self._is_named = True
@@ -254,13 +262,15 @@ class RedisSessionStore(SessionStore):
     async def _ask(self, command: Command) -> Answer:
         return (await self._ask_many([command]))[0]
 
-    async def _run(self, command: Command) -> Answer:
-        return (await self._ask_many([command], writes=True))[0]
+    async def _run(self, command: Command, *, deadline: float | None = None) -> Answer:
+        return (await self._ask_many([command], writes=True, deadline=deadline))[0]
 
-    async def _ask_many(self, commands: Sequence[Command], *, writes: bool = False) -> list[Answer]:
+    async def _ask_many(
+        self, commands: Sequence[Command], *, writes: bool = False, deadline: float | None = None
+    ) -> list[Answer]:
         if not commands:
             return []
-        answers = await self._topology.ask(self._ids, commands, writes=writes)
+        answers = await self._topology.ask(self._ids, commands, writes=writes, deadline=deadline)
         _raise_failures(self._topology.label, answers)
         return answers
 

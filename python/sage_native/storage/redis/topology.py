@@ -63,7 +63,12 @@ class Topology(ABC):
         return asyncio.get_running_loop().time() + self.timeout_s
 
     async def ask(
-        self, key: bytes, commands: Sequence[Command], *, writes: bool = False
+        self,
+        key: bytes,
+        commands: Sequence[Command],
+        *,
+        writes: bool = False,
+        deadline: float | None = None,
     ) -> list[Answer]:
         """Send commands on keys of one slot on one connection, and return their answers in order.
 
@@ -71,6 +76,7 @@ class Topology(ABC):
             key: Any of their keys.
             commands: Each with its name first.
             writes: Whether replicas are waited for.
+            deadline: When to give up, in the event loop's time; as `deadline` says if left out.
 
         Returns:
             An answer each; a refusal is an exception in its place.
@@ -78,7 +84,7 @@ class Topology(ABC):
         Raises:
             StorageError: No answer in time, or none at all; the outcome is unknown.
         """
-        deadline = self.deadline()
+        deadline = self.deadline() if deadline is None else deadline
         for last in (False, True):
             try:
                 server = await self.server_of(key, deadline=deadline)

@@ -2,10 +2,10 @@
 --
 -- KEYS  the rows
 --
--- Returns epoch, last activity in ms and records for each; nil for one that is gone.
-local found = {}
+-- Returns a line for each: epoch, last activity in ms and records; empty for one that is gone.
+local lines = {}
 for position, row in ipairs(KEYS) do
   local status = redis.call('HMGET', row, 'epoch', 'last_activity_ms', 'messages')
-  found[position] = status[1] and status or false
+  lines[position] = status[1] and table.concat(status, ' ') or ''
 end
-return found
+return table.concat(lines, '\n')
