@@ -133,6 +133,13 @@ class PostgresServer:
             raise RuntimeError(f"{statement}: {done.stderr}")
         return done.stdout.strip()
 
+    def dump(self, database: str) -> bytes:
+        """Return what pg_dump writes."""
+        command: list[str | Path] = [_binary("pg_dump"), "-h", self.directory]
+        command += ["-p", str(self.port), "-U", "postgres", database]
+        environment = {"PGPASSWORD": self.password, "PATH": os.defpath}
+        return subprocess.run(command, capture_output=True, check=True, env=environment).stdout
+
     def set(self, name: str, value: str) -> None:
         """Change a setting of the running server, and wait until its processes see it."""
         self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
