@@ -7,8 +7,15 @@ from tests.servers.fixtures import (
     postgres_dsn,
     postgres_server,
     redis_server,
+    shared_database,
 )
 
 pytest.register_assert_rewrite("sage_native.storage.contract")
 
-__all__ = ["migrated_database", "postgres_dsn", "postgres_server", "redis_server"]
+__all__ = [
+    "migrated_database",
+    "postgres_dsn",
+    "postgres_server",
+    "redis_server",
+    "shared_database",
+]

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_EMPTY = """
+TRUNCATE sessions, nonces, dids;
+UPDATE replay_memory SET floor_ms = 0, latest_end_ms = 0,
+    remembers_since_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+"""
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A Redis that is flushed by whoever needs it empty."""
@@ -40,9 +47,18 @@ def migrated_database(postgres_server: PostgresServer) -> str:
     return dsn.rpartition("/")[2]
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: PostgresServer, migrated_database: str) -> str:
+    """The DSN of the database that tests use one after the other."""
+    return postgres_server.create_database(template=migrated_database)
+
+
 @pytest.fixture
-def postgres_dsn(postgres_server: PostgresServer, migrated_database: str) -> Iterator[str]:
-    """An empty database with the newest schema, for one test."""
-    dsn = postgres_server.create_database(template=migrated_database)
-    yield dsn
-    postgres_server.drop_database(dsn.rpartition("/")[2])
+def postgres_dsn(postgres_server: PostgresServer, shared_database: str) -> str:
+    """A database with the newest schema and nothing in it.
+
+    It is emptied, not made: that is ten times as fast. A test that changes the schema or settings
+    makes its own of ``migrated_database``.
+    """
+    postgres_server.sql(_EMPTY, database=shared_database.rpartition("/")[2])
+    return shared_database
