@@ -38,7 +38,11 @@ async def open_storage(
             a guarantee that is not reached. The text never holds a password.
         StorageError: The backend does not answer.
     """
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        # The original quotes the part with the password.
+        raise ConfigurationError(f"the storage URL cannot be read; known are: {_KNOWN}") from None
     demanded = {} if guarantee is None else {"guarantee": guarantee}
     match scheme:
         case "memory":
@@ -72,7 +76,8 @@ def sqlite_path(url: str) -> str:
     path = unquote(parts.path).removeprefix("/")
     if parts.netloc or not path or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{url!r} names no file: write sqlite:///relative.db or sqlite:////absolute.db"
+            "the storage URL names no file, or more than a file: write sqlite:///relative.db or "
+            "sqlite:////absolute.db"
         )
     return path
 
