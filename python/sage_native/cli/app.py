@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,15 @@ app = App(
     result_action="return_value",
 )
 COMMANDS: tuple[Callable[..., None], ...] = (demo, keygen, sign, verify, bench)
+# Imported when they are used, so that the others start as quickly as without them.
+LAZY_APPS = (
+    ("db", "Schema, seeds, backups and key rotation of a database."),
+    ("did", "Register, revoke and list the DIDs of a database."),
+)
 for position, command in enumerate(COMMANDS):
     app.command(command, sort_key=position)
+for position, (name, summary) in enumerate(LAZY_APPS, start=len(COMMANDS)):
+    app.command(f"sage_native.cli.{name}:app", name=name, help=summary, sort_key=position)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -54,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         app([STDIO_MARK if argument == "-" else argument for argument in arguments])
         sys.stdout.flush()
     except CycloptsError as error:
-        return _fail(_explain(error), USAGE)
+        return _fail(_without_urls(_explain(error), arguments), USAGE)
     except SageError as error:
         return _fail(str(error), USAGE if isinstance(error, UsageError) else FAILED)
     except KeyboardInterrupt:
@@ -75,6 +83,16 @@ def _explain(error: CycloptsError) -> str:
         text = text if text.endswith((".", "?")) else f"{text}."
     chain = " ".join(("sage-native", *(error.command_chain or ())))
     return f"{text} See: {chain} --help".replace(STDIO_MARK, "-")
+
+
+def _without_urls(text: str, arguments: Sequence[str]) -> str:
+    """Shorten URLs that were put where none belongs: they may hold a password."""
+    for argument in arguments:
+        for piece in (argument, argument.partition("=")[2]):
+            scheme, separator, rest = piece.partition("://")
+            if separator and rest:
+                text = text.replace(piece, f"{scheme}://…")
+    return re.sub(r"(\w+://)[^\s\"']+", r"\1…", text)
 
 
 def _fail(message: str, status: int) -> int:

@@ -11,7 +11,9 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["error", "note", "notes", "out", "survive_narrow_encodings"]
+__all__ = ["error", "line", "note", "notes", "out", "plain", "survive_narrow_encodings"]
+
+NAME_WIDTH = 10
 
 out = Console(highlight=False)
 """Standard output, for what a command was asked for."""
@@ -27,6 +29,16 @@ def error(message: str) -> None:
 def note(message: str) -> None:
     """Print one remark that is no result."""
     notes.print(Text(message), soft_wrap=True)
+
+
+def line(name: str, value: str) -> None:
+    """Print one fact that was asked for, behind its name."""
+    out.print(Text(f"{name:<{NAME_WIDTH}} {value}"), soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """Return a text out of a store with an escape for each sign that a terminal might obey."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def survive_narrow_encodings() -> None:

@@ -1,0 +1,110 @@
+"""Which database a command is about, how it is opened, and what it is called without a password."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from cyclopts import Parameter
+
+from sage_native.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+    from sage_native.storage.base import Storage
+
+__all__ = ["DEFAULT", "EPILOGUE", "Database", "checked", "has_schema", "label_of", "opened", "run"]
+
+T = TypeVar("T")
+
+EPILOGUE = (
+    "The URL of the database is better put into SAGE_DATABASE_URL than on a command line, which "
+    "others may see; a password may also come from PGPASSWORD or PGPASSFILE. None is ever printed."
+    "\n\nExit status: 0 done, 1 refused or failed, 2 wrong usage."
+)
+DEFAULT = "sqlite:///sage.db"
+Database: TypeAlias = Annotated[
+    str,
+    Parameter(name="--database", env_var="SAGE_DATABASE_URL"),
+]
+_SCHEMES = {"sqlite", "postgresql", "postgres", "redis", "rediss", "unix"}
+_WITH_SCHEMA = {"sqlite", "postgresql", "postgres"}
+_UNREADABLE = (
+    "the database URL cannot be read: it is sqlite:///FILE, postgresql://user:password@host/name "
+    "or redis://host, with signs such as @ : / # in the password written as %40 %3A %2F %23"
+)
+
+
+def run(work: Coroutine[object, object, T]) -> T:
+    """Run what a command does to its end."""
+    return asyncio.run(work)
+
+
+def checked(url: str) -> str:
+    """Return the URL to use; an empty one stands for the default.
+
+    Raises:
+        ConfigurationError: It cannot be read, or names nothing that lasts. It is never quoted.
+    """
+    url = url or DEFAULT
+    try:
+        scheme, port = urlsplit(url).scheme, urlsplit(url).port
+    except ValueError:
+        scheme, port = urlsplit(url.partition(":")[0] + ":").scheme, None
+        if scheme not in {"postgresql", "postgres"} or "," not in url:
+            raise ConfigurationError(_UNREADABLE) from None
+    del port
+    if scheme == "memory":
+        raise ConfigurationError("memory: is gone when the command ends: name a database")
+    if scheme not in _SCHEMES:
+        raise ConfigurationError(_UNREADABLE)
+    return url
+
+
+def has_schema(url: str) -> bool:
+    """Tell whether the backend of a checked URL has a schema that migrations make."""
+    return url.partition(":")[0] in _WITH_SCHEMA
+
+
+def label_of(url: str) -> str:
+    """Return a checked URL without user, password and options."""
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        return url
+    try:
+        parts = urlsplit(url)
+        host, port, path = parts.hostname, parts.port, parts.path
+    except ValueError:
+        return f"{scheme}://…"
+    # With unquoted signs in the password, pieces of it end up in the host or the path.
+    if not host or "@" in path or parts.netloc.count("@") > 1:
+        return f"{scheme}://…"
+    return f"{scheme}://{host}{f':{port}' if port else ''}{path}"
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Storage]:
+    """Open the database of a checked URL, whose schema must be the newest.
+
+    Raises:
+        ConfigurationError: It is older, newer or dirty, or the backend is misconfigured.
+        StorageError: It does not answer.
+    """
+    # Before it is opened, since opening an SQLite file would make it.
+    if has_schema(url):
+        from sage_native.storage import migrations  # noqa: PLC0415 - as needed
+
+        state = await migrations.status(url)
+        if state.dirty or state.current != state.newest:
+            found = f"dirty at version {state.current}" if state.dirty else f"at {state.current}"
+            raise ConfigurationError(
+                f"the schema of {label_of(url)} is {found} and must be at {state.newest}: run "
+                "sage-native db migrate"
+            )
+    from sage_native.storage.opening import open_storage  # noqa: PLC0415 - as needed
+
+    async with await open_storage(url) as storage:
+        yield storage
