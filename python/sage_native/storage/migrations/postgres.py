@@ -181,7 +181,8 @@ async def _read(connection: asyncpg.Connection) -> State:
 
 
 async def _write(connection: asyncpg.Connection, version: int, *, dirty: bool = False) -> None:
-    await connection.execute(f"TRUNCATE {_TABLE}")
+    # Not TRUNCATE: whoever only asks for the version would wait for the end of the migration.
+    await connection.execute(f"DELETE FROM {_TABLE}")  # noqa: S608
     if version or dirty:
         await connection.execute(
             f"INSERT INTO {_TABLE} (version, dirty) VALUES ($1, $2)",  # noqa: S608
