@@ -101,8 +101,9 @@ class RedisStorage(Storage):
             require=_Requirement(cluster=cluster, guarantee=guarantee),
             max_connections=max_connections,
             replicas=replicas,
-            # The answer has to be back before the call is given up.
-            wait_ms=max(1, int(timeout_s * 800)),
+            # The answer has to be back before the call is given up, and Redis looks only every
+            # 100 ms whether it waits too long.
+            wait_ms=max(1, int(timeout_s * 800) - 100),
         )
         topology = _topology(connect, options, label=label, cluster=cluster, timeout_s=timeout_s)
         try:

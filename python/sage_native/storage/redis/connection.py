@@ -52,10 +52,16 @@ class Wire(Protocol):
 
 
 class Line:
-    """One connection, and what is known of the server at its other end."""
+    """One connection, and what is known of the server at its other end.
 
-    def __init__(self, wire: Wire) -> None:
+    Args:
+        wire: The connection, not yet made.
+        taught: Runs of servers that have been told the scripts; shared by all connections.
+    """
+
+    def __init__(self, wire: Wire, taught: set[str]) -> None:
         self._wire = wire
+        self._taught = taught
         self._asked_at: float | None = None
         self.facts: Facts | None = None
 
@@ -68,10 +74,12 @@ class Line:
         if not self._wire.is_connected:
             self.facts = None
             await self._wire.connect()
-            await self._load_scripts()
         if self.facts is None or self._asked_at is None or now > self._asked_at + CHECK_EVERY_S:
             self.facts = read_facts(*await self._ask(QUESTIONS))
             self._asked_at = now
+        if self.facts.run_id not in self._taught:
+            await self._load_scripts()
+            self._taught.add(self.facts.run_id)
         return self.facts
 
     async def ask(self, commands: Sequence[Command]) -> list[Answer]:
@@ -79,14 +87,13 @@ class Line:
         run_id = self.facts.run_id if self.facts else ""
         named = [_with_run_id(command, run_id) for command in commands]
         answers = await self._ask(named)
-        unheard = [
-            position for position, answer in enumerate(answers) if isinstance(answer, NoScriptError)
-        ]
-        if unheard:  # nothing was run: the scripts were flushed
+        again = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if again:  # not run: the scripts were flushed
             await self._load_scripts()
-            again = await self._ask([named[position] for position in unheard])
-            for position, answer in zip(unheard, again, strict=True):
-                answers[position] = answer
+            if named[-1][0] == "WAIT":
+                again.append(len(named) - 1)
+            for at, answer in zip(again, await self._ask([named[at] for at in again]), strict=True):
+                answers[at] = answer
         for answer in answers:
             if isinstance(answer, ReadOnlyError):  # it became a replica: leave it
                 raise answer
@@ -159,6 +166,7 @@ class Server:
         self._limit = max_connections
         self._places = asyncio.Semaphore(max_connections)
         self._free: list[Line] = []
+        self._taught: set[str] = set()
         self._wait: Command = ("WAIT", replicas, wait_ms)
         self._replicas = replicas
         self._closed = False
@@ -178,6 +186,8 @@ class Server:
                 unknown.
             ConfigurationError: The server may not be used. Nothing was sent.
         """
+        if self._closed:
+            raise StorageError(f"{self.label} is closed")
         waits = writes and self._replicas > 0
         try:
             async with asyncio.timeout_at(deadline), self._borrow() as line:
@@ -201,9 +211,7 @@ class Server:
     @contextlib.asynccontextmanager
     async def _borrow(self) -> AsyncIterator[Line]:
         async with self._places:
-            if self._closed:
-                raise StorageError(f"{self.label} is closed")
-            line = self._free.pop() if self._free else Line(self._connect())
+            line = self._free.pop() if self._free else Line(self._connect(), self._taught)
             try:
                 facts = await line.prepare()
                 if facts is not self.facts:

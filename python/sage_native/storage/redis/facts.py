@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OLDEST_VERSION = (7, 0)
 QUESTIONS = (
-    ("INFO",),
+    ("INFO", "server", "replication", "memory", "persistence", "cluster"),
     ("CONFIG", "GET", "appendfsync", "no-appendfsync-on-rewrite"),
 )
 REMEDY = (
@@ -62,7 +62,8 @@ class Facts:
         """
         if not self.run_id or not self.version:
             raise ConfigurationError(
-                f"{label} does not tell its version and run id: let this user run INFO"
+                f"{label} does not tell its version and run id: let this user run INFO, and use "
+                "version 7.0 or later"
             )
         if _numbers(self.version) < OLDEST_VERSION:
             raise ConfigurationError(f"{label} is of version {self.version}: 7.0 is the oldest")

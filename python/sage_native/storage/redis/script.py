@@ -40,4 +40,4 @@ class Script:
 
 _FILES = resources.files("sage_native.storage.redis").joinpath("scripts")
 ALL_SCRIPTS: Final[list[Script]] = []
-"""Every server is told them when a connection to it is made."""
+"""A server is told all of them, once, and again if it has forgotten one."""
