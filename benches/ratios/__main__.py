@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import docs
+from . import backends, docs
 from .clock import ClockProbe
 from .facts import facts
 from .imports import import_ms
@@ -57,7 +57,10 @@ def _measured(numbers: Sequence[int], *, is_quick: bool) -> Run:
     if missing:
         raise SystemExit(f"not measured here: row {', '.join(map(str, sorted(missing)))}")
     probe, effort = ClockProbe(), QUICK if is_quick else FULL
-    results = measure_rows(rows, probe, effort, _notice)
+    try:
+        results = measure_rows(rows, probe, effort, _notice)
+    finally:
+        backends.close()
     costs = [] if numbers else measure_costs(steps(), probe, effort)
     footprints = measure_footprints(_notice) if not numbers or ROW in numbers else []
     _notice("import")
