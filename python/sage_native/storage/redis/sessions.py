@@ -337,7 +337,7 @@ def _read(session_id: str, answer: Sequence[bytes]) -> SessionRow:
             metadata=json.loads(field["metadata"]),
             restored=field["restored"] == b"1",
         )
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, OverflowError, AttributeError, TypeError) as error:
         raise StorageError(f"the row of session {session_id} was edited: {error}") from error
 
 
