@@ -240,6 +240,9 @@ class MemoryStorage(Storage):
         ConfigurationError: The guarantee is not reached.
     """
 
+    nonces: MemoryNonceStore
+    dids: MemoryDidStore
+
     def __init__(
         self,
         *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from sage_native.exceptions import ConfigurationError
@@ -43,7 +43,7 @@ async def open_storage(
     except ValueError:
         # The original quotes the part with the password.
         raise ConfigurationError(f"the storage URL cannot be read; known are: {_KNOWN}") from None
-    demanded = {} if guarantee is None else {"guarantee": guarantee}
+    demanded: dict[str, Any] = {} if guarantee is None else {"guarantee": guarantee}
     match scheme:
         case "memory":
             from sage_native.storage.memory import MemoryStorage  # noqa: PLC0415 - as needed
