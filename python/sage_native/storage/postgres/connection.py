@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from sage_native.exceptions import ConfigurationError, StorageError
-from sage_native.storage.postgres.failures import FAILURES, check_warnings, failure, label_of
+from sage_native.exceptions import ConfigurationError, SageError, StorageError
+from sage_native.storage.postgres.failures import check_warnings, failure, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -92,9 +92,9 @@ class Connections:
                 "the database URL cannot be read: it is postgresql://user:password@host:port/name, "
                 "with signs such as @ : / # in the password written as %40 %3A %2F %23"
             ) from None
-        except ConfigurationError:
+        except SageError:
             raise
-        except FAILURES as error:
+        except Exception as error:
             raise failure(error, self.label) from error
         return self
 
@@ -132,7 +132,7 @@ class Connections:
         try:
             async with asyncio.timeout(self.timeout_s):
                 await self._pool.close()
-        except FAILURES:
+        except Exception:  # noqa: BLE001 - whatever it is, the connections have to go
             self._pool.terminate()
 
     async def _bounded(self, deed: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
@@ -141,7 +141,13 @@ class Connections:
                 return await self._on_a_connection(deed)
         except TimeoutError as error:
             raise StorageError(f"{self.label} gave no answer in {self.timeout_s} s") from error
-        except FAILURES as error:
+        except ConfigurationError as error:
+            # A new connection was refused: to whoever called, a store that fails.
+            raise failure(error, self.label) from error
+        except SageError:
+            raise
+        except Exception as error:
+            # The driver raises errors of many classes when a connection breaks.
             raise failure(error, self.label) from error
 
     async def _on_a_connection(
@@ -164,7 +170,8 @@ class Connections:
         finally:
             if ended and not connection.is_closed() and not connection.is_in_transaction():
                 connection.remove_log_listener(listen)
-                await self._pool.release(connection)
+                # Not waited for: it takes some turns of the loop, and nothing that can fail.
+                self._keep(self._pool.release(connection))
             else:
                 self._keep(_bury(connection))
         check_warnings(messages, self.label)
@@ -197,7 +204,7 @@ class Connections:
 
 
 async def _bury(connection: asyncpg.Connection) -> None:
-    with contextlib.suppress(*FAILURES):
+    with contextlib.suppress(Exception):
         await connection.close(timeout=_BURIAL_S)
 
 

@@ -17,7 +17,7 @@ except ImportError as missing:
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FAILURES", "REFUSED_VALUES", "check_warnings", "failure", "label_of"]
+__all__ = ["REFUSED_VALUES", "check_warnings", "failure", "label_of"]
 
 REFUSED_VALUES = (
     asyncpg.DataError,
@@ -26,15 +26,6 @@ REFUSED_VALUES = (
     UnicodeError,
 )
 """A value that the schema does not take. Nothing was stored."""
-
-FAILURES = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    OSError,
-    UnicodeError,
-    ConfigurationError,
-)
-"""What a call may raise inside asyncpg; TimeoutError is an OSError."""
 
 # Warnings that come with a commit and say nothing about it: numbers of transactions run out.
 _HARMLESS_SOURCES = frozenset({"GetNewTransactionId", "GetNewMultiXactId"})
