@@ -119,6 +119,8 @@ pub struct Session {
     max_incarnations: usize,
     /// Records sealed and opened here, of all epochs.
     messages: u64,
+    /// When it was used last, once it has ended.
+    ended_activity_ms: u64,
     /// Those of other processes, as far as this one was told.
     messages_elsewhere: u64,
     max_messages: u64,
@@ -185,6 +187,7 @@ impl Session {
             live: Some(Box::new(live)),
             max_incarnations,
             messages: 0,
+            ended_activity_ms: now_ms,
             messages_elsewhere: 0,
             max_messages: u64::MAX,
         }
@@ -282,6 +285,12 @@ impl Session {
     #[must_use]
     pub fn last_activity_ms(&self) -> Option<u64> {
         self.live.as_ref().map(|live| live.last_activity_ms)
+    }
+
+    /// As [`Session::last_activity_ms`], and still told once ended: use is written behind.
+    #[must_use]
+    pub fn last_use_ms(&self) -> u64 {
+        self.last_activity_ms().unwrap_or(self.ended_activity_ms)
     }
 
     /// Lets the session end, as if its time were up, after record number `max`, of which `elsewhere`
@@ -579,7 +588,8 @@ impl Session {
     }
 
     fn end(&mut self, state: State) {
-        if self.live.take().is_some() {
+        if let Some(live) = self.live.take() {
+            self.ended_activity_ms = live.last_activity_ms;
             self.state = state;
         }
     }

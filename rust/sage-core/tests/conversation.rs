@@ -548,6 +548,7 @@ fn a_session_ends_with_its_message_budget() {
     assert_eq!(say(&mut server), Err(SessionError::Expired));
     assert!(matches!(seal(&mut server, b"answer"), Err(SessionError::Expired)));
     assert_eq!((server.state(), server.last_activity_ms()), (State::Expired, None));
+    assert_eq!((server.messages(), server.last_use_ms()), (3, NOW), "to be written behind still");
 }
 
 #[test]

@@ -74,10 +74,9 @@ impl Session {
 
     /// What was done with the session since it was last asked, if anything: when, and how many records.
     pub fn take_activity(&self, py: Python<'_>) -> PyResult<Option<(u64, u64)>> {
-        let (messages, last_activity_ms) =
-            self.with(py, |session| (session.messages(), session.last_activity_ms()))?;
+        let (messages, last_use_ms) = self.with(py, |session| (session.messages(), session.last_use_ms()))?;
         let fresh = messages - self.reported.swap(messages, Ordering::Relaxed);
-        Ok(last_activity_ms.filter(|_| fresh > 0).map(|at_ms| (at_ms, fresh)))
+        Ok((fresh > 0).then_some((last_use_ms, fresh)))
     }
 
     pub fn open_record<'py>(

@@ -129,7 +129,8 @@ impl SessionTable {
     ///
     /// Returns:
     ///     A list of session id, time of the last use in ms since the epoch, and how many records were
-    ///     sealed and opened since the last call. Sessions that have ended are left out.
+    ///     sealed and opened since the last call. Sessions that have ended are told of until ``sweep``: a
+    ///     message budget must not be forgotten with the session that it ended.
     ///
     /// Cost: about 50 ns a session of the table.
     fn take_activity(&self, py: Python<'_>) -> PyResult<Vec<(String, u64, u64)>> {
