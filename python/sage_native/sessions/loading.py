@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sage_native import events
-from sage_native.exceptions import CapacityError
+from sage_native.exceptions import CapacityError, StorageError
 from sage_native.storage.base import now_or_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sage_native.protocol import Session
     from sage_native.replay import ReplayWindowTable
     from sage_native.sessions.key_ring import KeyRing
@@ -22,10 +24,12 @@ __all__ = ["Loader"]
 
 
 class Loader:
-    """Turns rows into sessions that are served.
+    """Turns rows into sessions that are served, and deletes rows.
 
-    A row takes the place of a session only if it is ahead of it, or that session has ended here: a
-    forged header that names an epoch to come costs a read, and nothing else.
+    A row takes the place of a session only if it is ahead of it, or that session has ended here by
+    silence, which another worker may have broken: a forged header that names an epoch to come costs
+    a read, and nothing else. A row that is read while it is deleted is read again, and one that is
+    still to be deleted makes no session.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class Loader:
         self._policy = policy
         self._windows = windows
         self._loads: dict[str, asyncio.Task[Session | None]] = {}
+        self._outdated: set[str] = set()
+        self._closed = False
 
     async def load(self, session_id: str, now_ms: int | None = None) -> Session | None:
         """Return the session as the store has it, and serve it.
@@ -56,6 +62,7 @@ class Loader:
         """
         task = self._loads.get(session_id)
         if task is None:
+            self._check_open()
             if len(self._loads) >= self._policy.max_loads:
                 raise CapacityError(f"{self._policy.max_loads} sessions are being looked up")
             task = asyncio.get_running_loop().create_task(self._load(session_id, now_ms))
@@ -64,14 +71,62 @@ class Loader:
         # Shielded: who is cancelled takes no answer away from the others.
         return await asyncio.shield(task)
 
+    async def delete(self, session_id: str, *, surely: bool = False) -> bool:
+        """Delete a row.
+
+        Args:
+            session_id: Of a session that is not served any more.
+            surely: If the store does not answer, serve it no more whatever the row says, and delete
+                it later.
+
+        Returns:
+            False if it was gone.
+
+        Raises:
+            StorageError: The store did not answer.
+        """
+        if surely:
+            self._served.over.add(session_id)
+        is_deleted = await self._store.delete(session_id)
+        self._served.over.discard(session_id)
+        self.distrust([session_id])
+        if is_deleted:
+            self._served.stored_count -= 1
+        return is_deleted
+
+    async def delete_over(self) -> None:
+        """Delete the rows that could not be deleted when their sessions ended.
+
+        Raises:
+            StorageError: The store did not answer.
+        """
+        for session_id in list(self._served.over):
+            self._served.end(session_id)
+            await self.delete(session_id)
+
+    def distrust(self, session_ids: Iterable[str] | None = None) -> None:
+        """Let what is being read be read again, since it was deleted meanwhile; all by default."""
+        reading = self._loads.keys()
+        self._outdated.update(reading if session_ids is None else reading & set(session_ids))
+
+    def close(self) -> None:
+        """Make no session any more."""
+        self._closed = True
+
     async def _load(self, session_id: str, now_ms: int | None) -> Session | None:
         row = await self._store.get(session_id)
+        while session_id in self._outdated:
+            self._outdated.discard(session_id)
+            row = await self._store.get(session_id)
+        self._check_open()
         now = now_or_clock(now_ms)
-        if row is None or row.is_over(now, self._policy.grace_ms):
-            return None
-        if self._is_spent(row):
-            return None
         served = self._served.table.get(session_id)
+        if served is not None:
+            self._served.usage.keep(served)
+            if served.state == "closed":
+                self._served.over.add(session_id)
+        if row is None or not self._is_alive(row, now):
+            return None
         if served is not None and not served.closed and (served.epoch or 0) >= row.session.epoch:
             return served
         session = self._unwrap(row, now)
@@ -79,22 +134,36 @@ class Loader:
         events.session_restored(session.role, demands_rekey=session.rekey_wanted)
         return session
 
+    def _is_alive(self, row: SessionRow, now_ms: int) -> bool:
+        maximum = self._policy.max_messages
+        is_spent = maximum is not None and self._messages(row) >= maximum
+        is_over = is_spent or row.session.session_id in self._served.over
+        return not is_over and not row.is_over(now_ms, self._policy.grace_ms)
+
     def _unwrap(self, row: SessionRow, now_ms: int) -> Session:
         key = self._keys.key(row.session.kek_id)
         session = row.session.unwrap(
-            key, store=self._store.name, windows=self._windows, now_ms=now_ms
+            key,
+            store=self._store.name,
+            windows=self._windows,
+            # It has been silent since it was last used, not since it was last looked at.
+            now_ms=min(now_ms, row.last_activity_ms + self._policy.grace_ms),
         )
         if row.restored:
             session.demand_rekey()
         if self._policy.max_messages is not None:
-            session.limit_messages(self._policy.max_messages, stored=row.messages)
+            session.limit_messages(self._policy.max_messages, stored=self._messages(row))
         return session
 
-    def _is_spent(self, row: SessionRow) -> bool:
-        maximum = self._policy.max_messages
-        return maximum is not None and row.messages >= maximum
+    def _messages(self, row: SessionRow) -> int:
+        return row.messages + self._served.usage.messages(row.session.session_id)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError("no session is loaded any more: this process is about to end")
 
     def _loaded(self, session_id: str, task: asyncio.Task[Session | None]) -> None:
         del self._loads[session_id]
+        self._outdated.discard(session_id)
         if not task.cancelled():
             task.exception()  # seen by those who wait; nobody may be left

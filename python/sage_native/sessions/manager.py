@@ -26,32 +26,30 @@ The manager belongs to one event loop.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sage_native import events
 from sage_native.exceptions import (
     AuthenticationError,
     CapacityError,
+    ConfigurationError,
     ConflictError,
     ExpiredError,
     HandshakeError,
     RekeyRequiredError,
     SessionStateError,
     StorageError,
-    UsageError,
 )
 from sage_native.protocol import RecordHeader
 from sage_native.sessions.loading import Loader
+from sage_native.sessions.making import Maker
 from sage_native.sessions.policy import SessionPolicy
 from sage_native.sessions.served import Served
+from sage_native.sessions.turns import Turns
 from sage_native.sessions.upkeep import Upkeep
-from sage_native.storage.base import now_or_clock
-from sage_native.storage.rows import SessionRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
     from typing import Self
 
     from sage_native.dids import DidRegistry
@@ -81,6 +79,9 @@ class SessionManager:
         windows: The replay windows that all workers of this machine share.
         registry: Asked, past what it remembers, whether a client is still listed when its session
             is made to last; without it a revocation in that instant would be missed.
+
+    Raises:
+        ConfigurationError: Sessions would outlive their windows.
     """
 
     def __init__(
@@ -96,7 +97,11 @@ class SessionManager:
         self._keys = keys
         self._policy = SessionPolicy() if policy is None else policy
         self._windows = windows
-        self._registry = registry
+        if windows is not None and windows.horizon_ms < self._policy.lifetime_s * 1000:
+            raise ConfigurationError(
+                f"session policy: sessions live {self._policy.lifetime_s} s, longer than the "
+                f"table of windows looks ahead: give it horizon_ms {self._policy.lifetime_s * 1000}"
+            )
         self._served = Served(self._policy)
         self._table = self._served.table
         self._half_open = self._served.half_open
@@ -104,8 +109,10 @@ class SessionManager:
         self._unconfirmed = self._half_open.sessions
         self._loader = Loader(store, keys, self._served, self._policy, windows)
         self._upkeep = Upkeep(store, self._served, self._loader, self._policy)
-        self._making: dict[str, asyncio.Task[None]] = {}
-        self._rekeying: dict[str, asyncio.Lock] = {}
+        self._maker = Maker(
+            store, keys, self._served, self._loader, policy=self._policy, registry=registry
+        )
+        self._rekeying = Turns()
         self._draining = False
 
     async def __aenter__(self) -> Self:
@@ -166,7 +173,7 @@ class SessionManager:
             raise AuthenticationError("authentication failed")
         session.confirm(message, now_ms=now_ms)
         if session.session_id in self._half_open:
-            await self._make_lasting(session, now_ms)
+            await self._maker.confirm(session, now_ms)
         return session
 
     async def create(
@@ -191,11 +198,8 @@ class SessionManager:
             StorageError: Outcome unknown; the session is not served, and not closed.
         """
         self._check_room(session.client_did, now_ms)
-        if session.session_id in self._table:
-            raise UsageError("a session of this id is served already")
         self._prepare(session, now_ms)
-        await self._store_new(session, metadata, now_ms)
-        self._table.add(session)
+        await self._maker.create(session, metadata, now_ms)
 
     async def open(
         self, record: bytes, *, aad: bytes | None = None, now_ms: int | None = None
@@ -222,8 +226,7 @@ class SessionManager:
 
         Cost: as ``SessionTable.open`` and 0.3 µs for a session in use, without the store.
         """
-        if self._upkeep.is_stale:
-            raise StorageError("sessions cannot be checked, since their store does not answer")
+        self._check_heard()
         try:
             session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
         except RekeyRequiredError:
@@ -233,10 +236,10 @@ class SessionManager:
                 raise
             error.__traceback__ = None
             session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
-        if self._unconfirmed and session.session_id in self._unconfirmed:
-            await self._make_lasting(session, now_ms)
         if not plaintext and session.closed:
             await self._forget(session, "closed by peer")
+        elif self._unconfirmed and session.session_id in self._unconfirmed:
+            await self._maker.confirm(session, now_ms)
         return session, plaintext
 
     async def get(self, session_id: str, *, now_ms: int | None = None) -> Session | None:
@@ -250,6 +253,7 @@ class SessionManager:
 
         Cost: 0.3 µs for a session in use, without the store.
         """
+        self._check_heard()
         session = self._table.get(session_id)
         if session is not None and not session.closed:
             return session
@@ -279,7 +283,7 @@ class SessionManager:
         if len(request) != R1_LEN:
             raise HandshakeError("rekey request must be 84 bytes long")
         session_id = _id_text(request)
-        async with self._rekeying_alone(session_id):
+        async with self._rekeying.of(session_id):
             for _ in range(_REKEY_ATTEMPTS):
                 session = await self.get(session_id, now_ms=now_ms)
                 if session is None:
@@ -300,22 +304,31 @@ class SessionManager:
             StorageError: Outcome unknown: save again.
         """
         row = session.wrap(self._keys.current, store=self._store.name, now_ms=now_ms)
-        if row is not None:
+        if row is None:
+            return
+        try:
             await self._store.advance(row, from_epoch=row.epoch - 1)
+        except ConflictError:
+            # One epoch has one secret: whoever was first, this call or another, stored ours.
+            stored = await self._store.status_many([row.session_id])
+            if row.session_id not in stored or stored[row.session_id].epoch != row.epoch:
+                raise
 
     async def close(self, session_id: str) -> bool:
         """End a session here and in the store, without telling the peer.
 
-        Other workers learn of it within ``refresh_interval_s``.
+        Other workers learn of it within ``refresh_interval_s``. To tell the peer, send what
+        ``Session.seal_close`` returned, and then call this.
 
         Returns:
             False if it was unknown.
 
         Raises:
-            StorageError: It is ended here, but perhaps not in the store: close it again.
+            StorageError: It is ended here, but perhaps not in the store. If it was served here, its
+                row is deleted as soon as the store answers; otherwise close it again.
         """
         session = self._served.end(session_id)
-        stored = await self._store.delete(session_id)
+        stored = await self._loader.delete(session_id, surely=session is not None)
         if session is not None or stored:
             events.sessions_ended("closed", 1)
         return session is not None or stored
@@ -331,8 +344,10 @@ class SessionManager:
         """
         served = self._served.end_of_did(did)
         stored = await self._store.delete_of_did(did)
+        self._loader.distrust()
         for session_id in stored:
             self._served.end(session_id)
+        self._served.stored_count -= len(stored)
         count = len({*stored, *(session.session_id for session in served)})
         events.sessions_ended("revoked", count)
         return len(stored)
@@ -369,10 +384,13 @@ class SessionManager:
         Stored sessions stay, for the workers that go on. Idempotent.
         """
         self._draining = True
-        while self._making:
-            await asyncio.wait(self._making.values())
-        await self._upkeep.stop()
-        self._served.close()
+        try:
+            await self._maker.finish()
+            await self._upkeep.stop()
+            await self._maker.finish()
+        finally:
+            self._loader.close()
+            self._served.close()
 
     def __len__(self) -> int:
         """Return how many sessions this process serves, half-open ones included."""
@@ -384,61 +402,23 @@ class SessionManager:
     def _check_room(self, client_did: str, now_ms: int | None) -> None:
         if self._draining:
             raise CapacityError("no new sessions are taken any more: this process is about to end")
-        if self._upkeep.stored_count >= self._policy.max_sessions:
-            raise CapacityError(f"{self._policy.max_sessions} sessions are stored")
+        if max(self._served.stored_count, len(self._table)) >= self._policy.max_sessions:
+            raise CapacityError(f"all {self._policy.max_sessions} places for sessions are taken")
         try:
             self._half_open.check_room(client_did)
         except CapacityError:
-            self._served.sweep(now_ms)
+            self._served.make_room(now_ms)
             self._half_open.check_room(client_did)
+
+    def _check_heard(self) -> None:
+        if self._upkeep.is_stale:
+            raise StorageError("sessions cannot be checked, since their store does not answer")
 
     def _prepare(self, session: Session, now_ms: int | None) -> None:
         if self._windows is not None:
             session.share_windows(self._windows, now_ms=now_ms)
         if self._policy.max_messages is not None:
             session.limit_messages(self._policy.max_messages)
-
-    async def _make_lasting(self, session: Session, now_ms: int | None) -> None:
-        """Store a session that was confirmed, once; records that come meanwhile wait for it."""
-        session_id = session.session_id
-        task = self._making.get(session_id)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._make(session, now_ms))
-            self._making[session_id] = task
-            task.add_done_callback(lambda done: self._made(session_id, done))
-        await asyncio.shield(task)
-
-    async def _make(self, session: Session, now_ms: int | None) -> None:
-        try:
-            if self._registry is not None:
-                keys = await self._registry.resolve(session.client_did, fresh=True)
-                if session.peer_key not in [key.to_bytes() for key in keys]:
-                    raise AuthenticationError("authentication failed")  # noqa: TRY301
-            await self._store_new(session, None, now_ms)
-        except BaseException:
-            self._served.end(session.session_id)
-            raise
-        self._half_open.discard(session.session_id)
-
-    def _made(self, session_id: str, task: asyncio.Task[None]) -> None:
-        del self._making[session_id]
-        if not task.cancelled():
-            task.exception()  # seen by those who wait; nobody may be left
-
-    async def _store_new(
-        self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
-    ) -> None:
-        wrapped = session.wrap(self._keys.current, store=self._store.name, now_ms=now_ms)
-        if wrapped is None:
-            raise SessionStateError("a session without a row cannot be stored")
-        row = SessionRow(
-            wrapped, session.idle_timeout_s, now_or_clock(now_ms), metadata=dict(metadata or {})
-        )
-        is_served = session.role == "responder"
-        limit = self._policy.max_sessions_per_client if is_served else None
-        await self._store.create(row, client_limit=limit)
-        self._upkeep.stored_count += 1
-        events.session_started(session.role)
 
     async def _is_newly_loaded(self, record: bytes, now_ms: int | None) -> bool:
         """Look into the store, if it may know more of a record's session than this process."""
@@ -450,7 +430,11 @@ class SessionManager:
 
     async def _forget(self, session: Session, reason: str) -> None:
         self._served.end(session.session_id)
-        await self._store.delete(session.session_id)
+        try:
+            await self._loader.delete(session.session_id, surely=True)
+        except StorageError as error:
+            # It has ended, and its row goes as soon as the store answers.
+            events.store_failed(self._store.name, "delete", error)
         events.sessions_ended(reason, 1)
 
     async def _rekey_once(
@@ -482,16 +466,6 @@ class SessionManager:
         reply = session.commit_rekey(prepared, now_ms=now_ms)
         events.session_rekeyed(row.epoch)
         return reply
-
-    @asynccontextmanager
-    async def _rekeying_alone(self, session_id: str) -> AsyncIterator[None]:
-        lock = self._rekeying.setdefault(session_id, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked() and self._rekeying.get(session_id) is lock:
-                del self._rekeying[session_id]
 
 
 def _epoch_of(request: bytes) -> int:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from sage_native.exceptions import SageError
 from sage_native.protocol import SessionTable
 from sage_native.sessions.half_open import HalfOpen
+from sage_native.sessions.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sage_native.protocol import Session
     from sage_native.sessions.policy import SessionPolicy
@@ -29,11 +30,18 @@ class Served:
     Attributes:
         table: Half-open and open sessions.
         half_open: Those of them that are not confirmed.
+        over: Ids of sessions that have ended here and whose rows are still to be deleted. Nothing
+            brings them back.
+        usage: What was done with the sessions and is not written yet.
+        stored_count: How many sessions are stored, as counted last, and created and deleted since.
     """
 
     def __init__(self, policy: SessionPolicy) -> None:
         self.table = SessionTable(policy.max_sessions)
         self.half_open = HalfOpen(policy.max_half_open, policy.max_half_open_per_client)
+        self.over: set[str] = set()
+        self.usage = Usage(self.table, self.over)
+        self.stored_count = 0
         self._retired: deque[tuple[float, Session]] = deque()
 
     def replace(self, session: Session, now_ms: int | None = None) -> None:
@@ -50,7 +58,7 @@ class Served:
         session = self.table.remove(session_id)
         if session is not None:
             session.close()
-            self._close_retired(session_id)
+        self._close_retired(lambda one: one.session_id == session_id)
         return session
 
     def end_of_did(self, did: str) -> Sequence[Session]:
@@ -59,12 +67,18 @@ class Served:
         for session in ended:
             self.half_open.discard(session.session_id)
             session.close()
-            self._close_retired(session.session_id)
+        self._close_retired(lambda one: did in {one.client_did, one.server_did})
         return ended
+
+    def make_room(self, now_ms: int | None = None) -> None:
+        """Drop half-open sessions whose time is up."""
+        for session in self.half_open.drop_dead(now_ms, thorough=False):
+            self.table.remove(session.session_id)
 
     def sweep(self, now_ms: int | None = None) -> int:
         """Drop what has ended by its deadline; return how many confirmed sessions that was."""
-        unconfirmed = len(list(self.half_open.drop_dead(now_ms)))
+        self.usage.collect()
+        unconfirmed = len(self.half_open.drop_dead(now_ms))
         while self._retired and time.monotonic() >= self._retired[0][0]:
             self._retired.popleft()[1].close()
         return max(0, self.table.sweep(now_ms=now_ms) - unconfirmed)
@@ -76,7 +90,7 @@ class Served:
         while self._retired:
             self._retired.pop()[1].close()
 
-    def _close_retired(self, session_id: str) -> None:
+    def _close_retired(self, is_meant: Callable[[Session], bool]) -> None:
         for _, session in self._retired:
-            if session.session_id == session_id:
+            if is_meant(session):
                 session.close()
