@@ -15,8 +15,9 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import CapacityError, UsageError
+from sage_native.exceptions import CapacityError, ConflictError, StorageError, UsageError
 from sage_native.keys import VerifyingKey, check_did, resolve_did_key
+from sage_native.storage.base import now_or_clock
 from sage_native.storage.rows import DidRecord
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ class DidRegistry:
         """
         store = self._writable()
         checked = _checked_keys(did, keys)
-        now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-        record = DidRecord(did, tuple(key.to_bytes() for key in checked), owner, now_ms)
+        listed = tuple(key.to_bytes() for key in checked)
+        record = DidRecord(did, listed, owner, now_or_clock(now_ms))
         try:
             await store.put(record)
         finally:
@@ -146,9 +147,8 @@ class DidRegistry:
                 return True
             keys = resolve_did_key(did)
             if keys:
-                await self.register(did, [key.to_bytes() for key in keys], now_ms=now_ms)
-                return await store.revoke(did, now_ms=now_ms)
-            return False
+                await self._put_revoked(store, did, keys, now_or_clock(now_ms))
+            return bool(keys)
         finally:
             self.forget(did)
 
@@ -159,13 +159,24 @@ class DidRegistry:
         # An answer that is under way may be older than what just happened.
         self._lookups.pop(did, None)
 
+    async def _put_revoked(self, store: DidStore, did: str, keys: Keys, now_ms: int) -> None:
+        # Revoked from the beginning: in no instant does it list a key.
+        listed = tuple(key.to_bytes() for key in keys)
+        try:
+            await store.put(DidRecord(did, listed, "", now_ms, revoked_ms=now_ms))
+        except ConflictError:  # somebody has registered it just now
+            await store.revoke(did, now_ms=now_ms)
+
     async def _look_up(self, did: str) -> Keys:
         record = None if self._store is None else await self._store.get(did)
         if record is None:
             return resolve_did_key(did) if self._any_did_key else ()
         if record.revoked_ms is not None:
             return ()
-        return tuple(VerifyingKey(key) for key in record.keys)
+        try:
+            return _checked_keys(did, record.keys)
+        except UsageError as error:
+            raise StorageError(f"the store lists what must not be listed: {error}") from error
 
     def _looked_up(self, did: str, lookup: asyncio.Task[Keys]) -> None:
         if self._lookups.get(did) is not lookup:
