@@ -39,7 +39,7 @@ lint: $(STAMPS)/lint ## Check style, types, layers, licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest --allowlist .ci/stubtest-allowlist sage_native
+	$(BIN)/python -m mypy.stubtest --allowlist .ci/stubtest-allowlist sage_native._native
 	$(BIN)/lint-imports
 
 bench: $(STAMPS)/bench ## Measure side by side; writes benches/baselines and the figures in docs
