@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sage_native.exceptions import ReplayDetectedError, StorageError
-from sage_native.storage.base import Outcome
+from sage_native.storage.base import MAX_DIVERGENCE_MS, Outcome
 from sage_native.storage.contract.made import clock_ms, nonce
 from sage_native.storage.redis import RedisStorage
+from sage_native.storage.redis.nonces import BUCKET_MS
 from tests.servers.redis import RedisPair, RedisServer
 
 if TYPE_CHECKING:
@@ -191,3 +192,39 @@ async def test_a_floor_that_was_raised_outlives_every_clock(
         known = [one for one in requests if one.remember_until_ms <= hostile_ms + HORIZON_MS]
         assert await storage.nonces.admit_many(known, now_ms=hostile_ms) == [REPLAY] * len(known)
     assert server.execute("DBSIZE") == 2  # the memory, and the bucket of the last
+
+
+@pytest.mark.parametrize(
+    ("before_ms", "after_ms"),
+    [(1, 0), (1, MAX_DIVERGENCE_MS - 1), (60_000, 60_000), (MAX_DIVERGENCE_MS, 0)],
+)
+async def test_two_ends_on_both_sides_of_an_edge_are_one_nonce(
+    storage: RedisStorage, before_ms: int, after_ms: int
+) -> None:
+    edge_ms = (clock_ms() // BUCKET_MS + 5) * BUCKET_MS
+    ends = edge_ms - before_ms, edge_ms + after_ms
+    now = ends[0] - 1
+    for first, second in (ends, ends[::-1]):
+        request = nonce(end_ms=first)
+        again = nonce(request.nonce, end_ms=second)
+        assert await storage.nonces.admit_many([request], now_ms=now) == [FRESH]
+        assert await storage.nonces.admit_many([again], now_ms=now) == [REPLAY]
+        other = nonce()
+        both = [nonce(other.nonce, end_ms=first), nonce(other.nonce, end_ms=second)]
+        assert await storage.nonces.admit_many(both, now_ms=now) == [FRESH, REPLAY]
+
+
+async def test_a_bucket_is_kept_while_another_end_of_its_nonces_is_acceptable(
+    storage: RedisStorage,
+) -> None:
+    edge_ms = (clock_ms() // BUCKET_MS + 5) * BUCKET_MS
+    request, latest_ms = nonce(end_ms=edge_ms - 1), edge_ms + MAX_DIVERGENCE_MS
+    marker = [nonce(end_ms=latest_ms - 2), nonce(end_ms=latest_ms)]
+    now = edge_ms - 2
+    assert await storage.nonces.admit_many([request, marker[0]], now_ms=now) == [FRESH] * 2
+    assert await storage.nonces.delete_expired(now_ms=latest_ms + 1) == 0
+    again = nonce(request.nonce, end_ms=latest_ms - 1)
+    assert await storage.nonces.admit_many([again], now_ms=now) == [REPLAY]
+    assert await storage.nonces.admit_many([marker[1]], now_ms=now) == [FRESH]
+    assert await storage.nonces.delete_expired(now_ms=latest_ms + 1) == 1
+    assert await storage.nonces.admit_many([request, again], now_ms=now) == [REPLAY] * 2

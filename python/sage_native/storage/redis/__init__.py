@@ -163,7 +163,7 @@ def _options(url: str, timeout_s: float) -> tuple[dict[str, Any], str]:
     options = told | {
         "socket_timeout": None,  # exchanges have a deadline
         "socket_connect_timeout": timeout_s,
-        "retry": Retry(NoBackoff(), 0),  # repeated, a first admission would be a replay
+        "retry": Retry(NoBackoff(), 0),  # one attempt to connect: the caller has no time for more
     }
     return options, f"{label}/{db}" if db else label
 
