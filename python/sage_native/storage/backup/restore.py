@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import (
@@ -25,7 +24,7 @@ from sage_native.exceptions import (
 )
 from sage_native.storage.backup.file import BackupReader
 from sage_native.storage.base import now_or_clock
-from sage_native.storage.emptiness import require_empty
+from sage_native.storage.bulk import require_empty, write_all
 from sage_native.storage.rows import DidRecord
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Restored", "restore"]
 
-AT_ONCE = 16
 PAGE_LEN = 500
 
 
@@ -145,17 +143,11 @@ class _Restoring:
             self._revoked |= await _revoked_dids(self._storage.dids)
 
     async def write(self, reader: BackupReader) -> None:
-        items = reader.items(self._contents)
-        while batch := list(islice(items, AT_ONCE)):
-            outcomes = await asyncio.gather(
-                *(self._write(item) for item in batch), return_exceptions=True
-            )
-            # All of them have ended before the first failure is raised.
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-            if self._progress is not None:
-                self._progress(self.done.rows, self.total)
+        await write_all(reader.items(self._contents), self._write, progress=self._tell)
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self.done.rows, self.total)
 
     async def _write(self, item: DidRecord | tuple[str, SessionRow]) -> None:
         if isinstance(item, DidRecord):

@@ -13,7 +13,7 @@ from sage_native.exceptions import ConfigurationError, ConflictError, StorageErr
 from sage_native.protocol import Initiator, Responder
 from sage_native.replay import ReplaySet
 from sage_native.storage.base import now_or_clock
-from sage_native.storage.emptiness import require_empty
+from sage_native.storage.bulk import require_empty, write_all
 from sage_native.storage.rows import DidRecord, SessionRow
 from sage_native.storage.seeds.dev import dev_seed
 from sage_native.storage.seeds.staging import staging_seed
@@ -100,14 +100,16 @@ async def seed(  # noqa: PLR0913 - one setting each
     made = _SEEDS[name]()
     try:
         missing = [one for one in made.identities if await _is_missing(dids, one)]
-        for identity in missing:
-            await dids.put(_record(identity, now))
-        stores = storage.sessions(responder_store), storage.sessions(initiator_store)
-        for meeting in made.meetings:
+        await write_all([_record(identity, now) for identity in missing], dids.put)
+        sides = storage.sessions(responder_store), storage.sessions(initiator_store)
+
+        async def store_both(meeting: Meeting) -> None:
             server, client = _shake_hands(meeting, now)
             with server, client:
-                for session, store in zip((server, client), stores, strict=True):
+                for session, store in zip((server, client), sides, strict=True):
                     await store.create(_row(session, kek, store.name, meeting, now))
+
+        await write_all(made.meetings, store_both)
     finally:
         for identity in made.identities:
             identity.signing_key.close()
