@@ -2,7 +2,9 @@
 
 A call is a deed: a function that is handed a connection. It runs in a task of its own, which ends
 within ``timeout_s`` whatever the server does. The caller only waits for that task, so a caller who
-is cancelled gives up the answer and not the deed, and takes no connection with him.
+is cancelled gives up the answer and not the deed, and takes no connection with him. A deed that
+still waits for a connection is given up with its caller: nothing is lost with it, and the queue is
+for those who wait.
 
 A connection goes back to the pool only after a deed that came to its end: it answered, or the
 server refused a statement and no transaction is open. After anything else - a time that is over, a
@@ -20,7 +22,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import asyncpg
 
@@ -36,6 +39,12 @@ __all__ = ["Connections"]
 Answer = TypeVar("Answer")
 
 _BURIAL_S = 1.0
+
+
+@dataclass
+class _Call(Generic[Answer]):
+    deed: Callable[[asyncpg.Connection], Awaitable[Answer]]
+    has_begun: bool = False
 
 
 class Connections:
@@ -110,7 +119,14 @@ class Connections:
         """
         if self._closed:
             raise StorageError(f"{self.label} is closed")
-        return await asyncio.shield(self._keep(self._bounded(deed)))
+        call = _Call(deed)
+        task = self._keep(self._bounded(call))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not call.has_begun:
+                task.cancel()
+            raise
 
     async def recheck(self) -> None:
         """Prepare a connection again; if it is refused now, make every other one anew.
@@ -135,10 +151,10 @@ class Connections:
         except Exception:  # noqa: BLE001 - whatever it is, the connections have to go
             self._pool.terminate()
 
-    async def _bounded(self, deed: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
+    async def _bounded(self, call: _Call[Answer]) -> Answer:
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await self._on_a_connection(deed)
+                return await self._on_a_connection(call)
         except TimeoutError as error:
             raise StorageError(f"{self.label} gave no answer in {self.timeout_s} s") from error
         except ConfigurationError as error:
@@ -150,10 +166,9 @@ class Connections:
             # The driver raises errors of many classes when a connection breaks.
             raise failure(error, self.label) from error
 
-    async def _on_a_connection(
-        self, deed: Callable[[asyncpg.Connection], Awaitable[Answer]]
-    ) -> Answer:
+    async def _on_a_connection(self, call: _Call[Answer]) -> Answer:
         connection = await self._acquire()
+        call.has_begun = True
         messages: list[asyncpg.PostgresLogMessage] = []
 
         def listen(_: object, message: asyncpg.PostgresLogMessage) -> None:
@@ -162,7 +177,7 @@ class Connections:
         ended = False
         try:
             connection.add_log_listener(listen)
-            answer = await deed(connection)
+            answer = await call.deed(connection)
             ended = True
         except asyncpg.PostgresError:
             ended = True
@@ -199,8 +214,13 @@ class Connections:
         task = asyncio.ensure_future(work)
         assert isinstance(task, asyncio.Task)  # noqa: S101
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, also where the caller has given up
 
 
 async def _bury(connection: asyncpg.Connection) -> None:

@@ -69,4 +69,5 @@ def label_of(dsn: str) -> str:
     # With unquoted signs in the password, pieces of it end up in the host or the path.
     if not parts.hostname or "@" in parts.path or parts.netloc.count("@") > 1:
         return unnamed
-    return f"{unnamed} {parts.path.removeprefix('/')} at {place}"
+    database = parts.path.removeprefix("/")
+    return f"{unnamed} {database} at {place}" if database else f"{unnamed} at {place}"

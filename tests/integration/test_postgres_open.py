@@ -1,0 +1,152 @@
+"""Opening PostgreSQL: guarantees, the schema's version, new timelines, and never a password."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sage_native.exceptions import ConfigurationError, SageError, StorageError
+from sage_native.storage.base import Outcome
+from sage_native.storage.contract.made import clock_ms, nonce
+from sage_native.storage.guarantee import ReplayGuarantee
+from sage_native.storage.migrations import migrate, rollback
+from sage_native.storage.postgres import PostgresStorage
+from tests.integration.postgres_scenes import new_storage, outcome_of, recovered
+from tests.servers.postgres import PostgresServer
+from tests.servers.processes import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NODE, DURABLE, FAILOVER = list(ReplayGuarantee)[1:]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reached"),
+    [
+        ("fsync", "off", NODE),
+        ("full_page_writes", "off", NODE),
+        ("synchronous_standby_names", "", DURABLE),
+    ],
+)
+async def test_a_level_that_is_not_reached_is_refused(
+    server: PostgresServer, name: str, value: str, reached: ReplayGuarantee
+) -> None:
+    dsn = server.create_database()
+    await migrate(dsn)
+    server.set(name, value)
+    try:
+        for wanted in ReplayGuarantee:
+            if wanted <= reached:
+                async with await PostgresStorage.open(dsn, guarantee=wanted) as storage:
+                    assert storage.nonces.guarantee is reached
+            else:
+                text = f"level {reached.name.lower()}.*demands {wanted.name.lower()}: set fsync"
+                with pytest.raises(ConfigurationError, match=text):
+                    await PostgresStorage.open(dsn, guarantee=wanted)
+    finally:
+        server.set(name, "on" if name != "synchronous_standby_names" else "")
+
+
+async def test_commits_wait_as_long_as_the_level_needs(server: PostgresServer) -> None:
+    dsn = server.create_database()
+    await migrate(dsn)
+    for default in ("off", "local", "remote_write", "remote_apply"):
+        server.sql(f"ALTER ROLE sage SET synchronous_commit = {default}")
+        try:
+            async with await PostgresStorage.open(dsn, guarantee=DURABLE) as storage:
+                assert storage.nonces.guarantee is DURABLE
+                used = await storage._connections.run(
+                    lambda one: one.fetchval("SHOW synchronous_commit")
+                )
+            assert used == ("local" if default == "off" else default)
+            async with await PostgresStorage.open(dsn, guarantee=NODE) as storage:
+                assert storage.nonces.guarantee is (NODE if default == "off" else DURABLE)
+        finally:
+            server.sql("ALTER ROLE sage RESET synchronous_commit")
+
+
+async def test_a_schema_that_is_not_current_is_refused(server: PostgresServer) -> None:
+    dsn = server.create_database()
+    with pytest.raises(ConfigurationError, match=r"version 0 .* needs 3: run sage-native db migr"):
+        await PostgresStorage.open(dsn)
+    await migrate(dsn)
+    await rollback(dsn)
+    with pytest.raises(ConfigurationError, match=r"version 2 .* needs 3: run sage-native db migr"):
+        await PostgresStorage.open(dsn)
+    await migrate(dsn)
+    database = dsn.rpartition("/")[2]
+    server.sql("UPDATE schema_migrations SET version = 4", database=database)
+    with pytest.raises(ConfigurationError, match="newer sage-native"):
+        await PostgresStorage.open(dsn)
+    server.sql("UPDATE schema_migrations SET version = 3, dirty = true", database=database)
+    with pytest.raises(ConfigurationError, match="dirty"):
+        await PostgresStorage.open(dsn)
+    server.sql("UPDATE schema_migrations SET dirty = false", database=database)
+    async with await PostgresStorage.open(dsn) as storage:
+        await storage.check()
+
+
+async def test_no_error_and_no_name_shows_the_password(server: PostgresServer) -> None:
+    secret = "s3cr:et@pass/wo#rd"  # noqa: S105 - as people paste it, unquoted
+    port = free_ports()[0]
+    shown = []
+    for dsn in (
+        f"postgresql://sage:{secret}@127.0.0.1:{server.port}/test_1",
+        f"postgresql://sage:s3cret@127.0.0.1:{server.port}/test_1",
+        f"postgresql://sage:s3cret@127.0.0.1:{port}/test_1",
+        f"postgresql://sage@127.0.0.1:{port}/test_1?password=s3cret",
+        f"postgresql://sage:s3cret@127.0.0.1:{port}x/test_1",
+        f"postgresql://sage:s3cret@127.0.0.1:{server.port}/test_1?sslmode=s3cret",
+        "s3cret",
+    ):
+        with pytest.raises(SageError) as caught:
+            await PostgresStorage.open(dsn, timeout_s=0.3)
+        shown += [str(caught.value), *traceback.format_exception(caught.value)]
+    async with new_storage(server) as storage:
+        assert server.password not in f"{storage!r} {storage.label} {storage.nonces.label}"
+        assert storage.label.startswith("PostgreSQL test_")
+        server.stop()
+        try:
+            with pytest.raises(StorageError) as failed:
+                await storage.check()
+        finally:
+            server.start()
+        shown += traceback.format_exception(failed.value)
+    # Lines of source are shown too, and this file's hold the made-up one.
+    lines = [line for text in shown for line in text.splitlines() if "dsn" not in line]
+    assert not [line for line in lines if "s3c" in line or server.password in line]
+
+
+async def test_a_new_timeline_makes_the_memory_incomplete(server: PostgresServer) -> None:
+    async with new_storage(server) as storage:
+        request = nonce(end_ms=clock_ms() + 170_000)
+        assert await outcome_of(storage, request) is Outcome.FRESH
+        server.sql(
+            "UPDATE replay_memory SET remembers_since_ms = 1", database=storage.label.split()[1]
+        )
+        server.stop()
+        server.start()  # the same timeline: nothing is lost
+        await recovered(storage.check)
+        assert storage.nonces.remembers_since_ms == 1
+        assert storage.nonces.is_complete()
+
+        before = clock_ms()
+        server.begin_new_timeline()
+        await recovered(storage.check)
+        assert storage.nonces.remembers_since_ms >= before
+        assert not storage.nonces.is_complete()
+        assert storage.nonces.is_complete(now_ms=clock_ms() + storage.nonces.horizon_ms)
+        since_ms = storage.nonces.remembers_since_ms
+        dsn = server.dsn(storage.label.split()[1])
+        async with await PostgresStorage.open(dsn) as other:
+            assert other.nonces.remembers_since_ms == since_ms, "noted once"
+        assert await outcome_of(storage, request) is Outcome.REPLAY
