@@ -202,7 +202,7 @@ async def test_calls_after_closing_are_refused(server: RedisServer) -> None:
     storage = await RedisStorage.open(server.url)
     under_way = [asyncio.create_task(storage.nonces.admit_many([nonce()])) for _ in range(50)]
     await asyncio.sleep(0)
-    await storage.aclose()
+    await asyncio.gather(storage.aclose(), storage.aclose())
     assert await asyncio.gather(*under_way) == [[Outcome.FRESH]] * 50
     with pytest.raises(StorageError, match="closed"):
         await storage.sessions("one").count()

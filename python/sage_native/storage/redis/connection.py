@@ -170,6 +170,7 @@ class Server:
         self._wait: Command = ("WAIT", replicas, wait_ms)
         self._replicas = replicas
         self._closed = False
+        self._closing = asyncio.Lock()
 
     async def exchange(
         self, commands: Sequence[Command], *, deadline: float, writes: bool = False
@@ -201,12 +202,13 @@ class Server:
     async def aclose(self) -> None:
         """Refuse new exchanges, wait for those under way, and close the connections."""
         self._closed = True
-        for _ in range(self._limit):
-            await self._places.acquire()
-        while self._free:
-            await self._free.pop().close()
-        for _ in range(self._limit):
-            self._places.release()
+        async with self._closing:  # two that each wait for all places would wait for ever
+            for _ in range(self._limit):
+                await self._places.acquire()
+            while self._free:
+                await self._free.pop().close()
+            for _ in range(self._limit):
+                self._places.release()
 
     @contextlib.asynccontextmanager
     async def _borrow(self) -> AsyncIterator[Line]:
