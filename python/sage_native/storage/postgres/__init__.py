@@ -32,6 +32,18 @@ if TYPE_CHECKING:
 __all__ = ["PostgresDidStore", "PostgresNonceStore", "PostgresSessionStore", "PostgresStorage"]
 
 
+# From one name to the next by the index, past all the rows of each.
+_NAMES = """
+WITH RECURSIVE names (name) AS (
+    SELECT min(store_name) FROM sessions
+    UNION ALL
+    SELECT (SELECT min(store_name) FROM sessions WHERE store_name > name)
+    FROM names WHERE name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL
+"""
+
+
 class PostgresStorage(Storage):
     """One database, opened with `open`.
 
@@ -128,10 +140,8 @@ class PostgresStorage(Storage):
 
     async def session_store_names(self) -> Sequence[str]:
         """Return the names under which sessions are stored, in order."""
-        found = await self._connections.run(
-            lambda one: one.fetch('SELECT DISTINCT store_name COLLATE "C" FROM sessions ORDER BY 1')
-        )
-        return [row[0] for row in found]
+        found = await self._connections.run(lambda one: one.fetch(_NAMES))
+        return sorted(row[0] for row in found)
 
     async def check(self) -> None:
         """Ask the server for a sign of life, and whether it takes writes."""

@@ -24,11 +24,6 @@ _GET = f"SELECT {_COLUMNS} FROM dids WHERE did = $1"  # noqa: S608
 _REVOKE = """
 UPDATE dids SET revoked_ms = coalesce(revoked_ms, $2) WHERE did = $1 RETURNING true
 """
-_PAGE = f"""
-SELECT {_COLUMNS} FROM dids
-WHERE ($1::text IS NULL OR owner = $1) AND ($2::text IS NULL OR did > $2)
-ORDER BY did LIMIT $3
-"""  # noqa: S608
 
 
 class PostgresDidStore(DidStore):
@@ -59,7 +54,12 @@ class PostgresDidStore(DidStore):
         """List DIDs in their order."""
         check_page(limit)
         # One more than asked for tells whether there is another page.
-        found = await self._connections.run(lambda one: one.fetch(_PAGE, owner, after, limit + 1))
+        asked = {"owner =": owner, "did >": after}
+        values = [value for value in asked.values() if value is not None]
+        which = [text for text, value in asked.items() if value is not None]
+        where = " AND ".join(f"{text} ${place}" for place, text in enumerate(which, 1)) or "true"
+        page = f"SELECT {_COLUMNS} FROM dids WHERE {where} ORDER BY did LIMIT {limit + 1}"  # noqa: S608
+        found = await self._connections.run(lambda one: one.fetch(page, *values))
         records = tuple(_record(row) for row in found[:limit])
         return records, records[-1].did if len(found) > limit else None
 

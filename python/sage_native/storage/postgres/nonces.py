@@ -87,6 +87,7 @@ _MARK = """
 UPDATE replay_memory SET remembers_since_ms = greatest(remembers_since_ms, $1)
 RETURNING remembers_since_ms
 """
+_COUNT = "SELECT count(*) FROM (SELECT DISTINCT key FROM nonces) AS remembered"
 # The control file lags behind a promotion until its first checkpoint; the name of the log does not.
 _HERE = """
 SELECT m.remembers_since_ms, m.system_identifier, m.timeline_id,
@@ -165,9 +166,7 @@ class PostgresNonceStore(NonceStore):
 
         Cost: reads all of them.
         """
-        found: int = await self._connections.run(
-            lambda connection: connection.fetchval("SELECT count(DISTINCT key) FROM nonces")
-        )
+        found: int = await self._connections.run(lambda connection: connection.fetchval(_COUNT))
         return found
 
     @property

@@ -65,35 +65,28 @@ WHERE s.store_name = $1 AND s.session_id = used.session_id
 """
 _DESCRIBE = f"UPDATE sessions SET metadata = $3 WHERE {_ROW} RETURNING true"  # noqa: S608
 _DELETE = f"DELETE FROM sessions WHERE {_ROW} RETURNING true"  # noqa: S608
-_DELETE_OF_DID = f"""
-DELETE FROM sessions WHERE store_name = $1 AND session_id IN (
-    SELECT session_id FROM sessions WHERE store_name = $1 AND (client_did = $2 OR server_did = $2)
-    ORDER BY session_id LIMIT {_SLICE_LEN} FOR UPDATE
+# Found without an order, so that an index may find them; locked in order, and looked at again then,
+# since a row that was waited for may have changed.
+_DELETE_SLICE = f"""
+WITH found AS MATERIALIZED (
+    SELECT session_id FROM sessions WHERE store_name = $1 AND {{which}} LIMIT {_SLICE_LEN}
+), locked AS MATERIALIZED (
+    SELECT session_id FROM found JOIN sessions USING (session_id)
+    WHERE store_name = $1 AND {{which}} ORDER BY session_id FOR UPDATE OF sessions {{waiting}}
+), deleted AS (
+    DELETE FROM sessions USING locked
+    WHERE store_name = $1 AND sessions.session_id = locked.session_id
+    RETURNING sessions.session_id
 )
-RETURNING session_id
+SELECT (SELECT count(*) FROM found), ARRAY(SELECT session_id FROM deleted)
 """  # noqa: S608
+_DELETE_OF_DID = _DELETE_SLICE.format(which="(client_did = $2 OR server_did = $2)", waiting="")
 # Divided, not multiplied: no timeout is too long for it.
-_DELETE_EXPIRED = f"""
-DELETE FROM sessions WHERE store_name = $1 AND session_id IN (
-    SELECT session_id FROM sessions WHERE store_name = $1 AND (
-        expires_ms <= $2::bigint
-        OR idle_timeout_s <= ($2::bigint - $3::bigint - last_activity_ms) / 1000
-    )
-    ORDER BY session_id LIMIT {_SLICE_LEN} FOR UPDATE SKIP LOCKED
+_DELETE_EXPIRED = _DELETE_SLICE.format(
+    which="(expires_ms <= $2::bigint"
+    " OR idle_timeout_s <= ($2::bigint - $3::bigint - last_activity_ms) / 1000)",
+    waiting="SKIP LOCKED",
 )
-RETURNING session_id
-"""  # noqa: S608
-_PAGE = f"""
-SELECT {COLUMNS} FROM sessions
-WHERE store_name = $1
-    AND ($2::text IS NULL OR client_did = $2)
-    AND ($3::text IS NULL OR kek_id = $3)
-    AND ($4::uuid IS NULL OR session_id > $4)
-ORDER BY session_id LIMIT $5
-"""  # noqa: S608
-_COUNT = """
-SELECT count(*) FROM sessions WHERE store_name = $1 AND ($2::text IS NULL OR client_did = $2)
-"""
 
 
 class PostgresSessionStore(SessionStore):
@@ -198,16 +191,20 @@ class PostgresSessionStore(SessionStore):
         if after is not None and not is_session_id(after):
             raise UsageError("after must be the next_cursor of a page before")
         # One more than asked for tells whether there is another page.
-        values = self.name, client_did, kek_id, after, limit + 1
-        found = await self._connections.run(lambda one: one.fetch(_PAGE, *values))
+        which, values = _which(self.name, client_did=client_did, kek_id=kek_id)
+        if after is not None:
+            values.append(after)
+            which += f" AND session_id > ${len(values)}"
+        page = f"SELECT {COLUMNS} FROM sessions WHERE {which} ORDER BY session_id LIMIT {limit + 1}"  # noqa: S608
+        found = await self._connections.run(lambda one: one.fetch(page, *values))
         rows = tuple(session_row(row) for row in found[:limit])
         return Page(rows, rows[-1].session.session_id if len(found) > limit else None)
 
     async def count(self, *, client_did: str | None = None) -> int:
         """Count the rows."""
-        found: int = await self._connections.run(
-            lambda one: one.fetchval(_COUNT, self.name, client_did)
-        )
+        which, values = _which(self.name, client_did=client_did)
+        count = f"SELECT count(*) FROM sessions WHERE {which}"  # noqa: S608
+        found: int = await self._connections.run(lambda one: one.fetchval(count, *values))
         return found
 
     async def aclose(self) -> None:
@@ -220,12 +217,26 @@ class PostgresSessionStore(SessionStore):
     async def _delete_slices(self, statement: str, *values: object) -> list[str]:
         deleted: list[str] = []
         while True:
-            found = await self._connections.run(
-                lambda one: one.fetch(statement, self.name, *values)
+            found_count, slice_ids = await self._connections.run(
+                lambda one: one.fetchrow(statement, self.name, *values)
             )
-            deleted += [str(row[0]) for row in found]
-            if len(found) < _SLICE_LEN:
+            deleted += map(str, slice_ids)
+            # Of those found, others may have deleted some, or hold them: neither tells of the rest.
+            if found_count < _SLICE_LEN or (not slice_ids and statement is _DELETE_EXPIRED):
                 return deleted
+
+
+def _which(store_name: str, **columns: str | None) -> tuple[str, list[object]]:
+    """Return conditions and their values; one that is not asked for is left out.
+
+    A statement for all cases would be planned once for all of them, and find no index.
+    """
+    which, values = ["store_name = $1"], [store_name]
+    for column, value in columns.items():
+        if value is not None:
+            values.append(value)
+            which.append(f"{column} = ${len(values)}")
+    return " AND ".join(which), list(values)
 
 
 async def _touch(connection: asyncpg.Connection, values: tuple[object, ...]) -> None:
