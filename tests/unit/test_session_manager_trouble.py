@@ -81,7 +81,9 @@ async def test_records_that_wait_for_their_session_share_its_fate() -> None:
     worker = site.worker()
     client, m3, _ = site.accept(worker)
     gate = site.store.before["create"] = Gate()
-    waiting = [asyncio.create_task(worker.open(client.seal(b"%d" % one))) for one in range(3)]
+    waiting: list[asyncio.Task[object]] = [
+        asyncio.create_task(worker.open(client.seal(b"%d" % one))) for one in range(3)
+    ]
     waiting.append(asyncio.create_task(worker.confirm(m3)))
     await gate.reached()
     site.store.down.add("create")
@@ -140,7 +142,7 @@ async def test_upkeep_survives_an_error_that_no_store_should_raise() -> None:
         site.store.touch_many = breaks  # type: ignore[method-assign, assignment]
         await worker.open(client.seal(b""))
         await eventually(lambda: worker._upkeep.is_stale)
-        del site.store.touch_many  # type: ignore[method-assign]
+        del site.store.touch_many
         await eventually(lambda: not worker._upkeep.is_stale)
 
 

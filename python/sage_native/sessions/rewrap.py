@@ -23,7 +23,8 @@ class Rewrapped:
 
     Attributes:
         rewrapped: Rows that are under the current key now.
-        overtaken: Rows that somebody rekeyed, rotated or deleted meanwhile; nothing to do.
+        overtaken: Rows that somebody rekeyed, rotated or deleted meanwhile. A worker that does not
+            have the new key yet has left them under an older one: run it again.
         unopened: Ids of rows that do not open under the key they name: edited, or another key.
     """
 
@@ -38,7 +39,7 @@ async def rewrap(
     """Seal every row under the current key that is sealed under an older one of the ring.
 
     Sessions may be used meanwhile; nothing is locked. Secrets stay in native memory. Take a key off
-    the ring only once a run has left nothing unopened, everywhere.
+    the ring only once every worker wraps under the new one, and a run after that has found nothing.
 
     Args:
         store: The store.

@@ -85,9 +85,6 @@ class Batcher(Generic[Item, Answer]):
                 return await answer
         except TimeoutError as error:
             raise StorageError(f"{self._label} gave no answer in {self._timeout_s} s") from error
-        finally:
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # seen, even by a caller who was cancelled at this very moment
 
     async def aclose(self) -> None:
         """Refuse new items, and wait for what is under way."""
