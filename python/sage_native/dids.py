@@ -62,7 +62,10 @@ class DidRegistry:
         self._known = _Remembered(capacity, life_s, clock)
         self._unknown = _Remembered(capacity, negative_life_s, clock)
         self._max_lookups = max_lookups
+        # Those whose answer is to be remembered, those that have not asked the store yet, and all.
         self._lookups: dict[str, asyncio.Task[Keys]] = {}
+        self._unbegun: dict[str, asyncio.Task[Keys]] = {}
+        self._under_way: set[asyncio.Task[Keys]] = set()
 
     async def resolve(self, did: str, *, fresh: bool = False) -> Keys:
         """Return the keys that a DID lists.
@@ -87,12 +90,13 @@ class DidRegistry:
                 keys = remembered.find(did)
                 if keys is not None:
                     return keys
-        lookup = None if fresh else self._lookups.get(did)
+        lookup = (self._unbegun if fresh else self._lookups).get(did)
         if lookup is None:
-            if len(self._lookups) >= self._max_lookups:
+            if len(self._under_way) >= self._max_lookups:
                 raise CapacityError(f"{self._max_lookups} DIDs are being looked up")
             lookup = asyncio.get_running_loop().create_task(self._look_up(did))
-            self._lookups[did] = lookup
+            self._lookups[did] = self._unbegun[did] = lookup
+            self._under_way.add(lookup)
             lookup.add_done_callback(lambda done: self._looked_up(did, done))
         # Shielded: who is cancelled takes no answer away from the others.
         return await asyncio.shield(lookup)
@@ -168,6 +172,7 @@ class DidRegistry:
             await store.revoke(did, now_ms=now_ms)
 
     async def _look_up(self, did: str) -> Keys:
+        self._unbegun.pop(did, None)
         record = None if self._store is None else await self._store.get(did)
         if record is None:
             return resolve_did_key(did) if self._any_did_key else ()
@@ -179,6 +184,7 @@ class DidRegistry:
             raise StorageError(f"the store lists what must not be listed: {error}") from error
 
     def _looked_up(self, did: str, lookup: asyncio.Task[Keys]) -> None:
+        self._under_way.discard(lookup)
         if self._lookups.get(did) is not lookup:
             if not lookup.cancelled():
                 lookup.exception()
