@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,14 +115,18 @@ async def test_answers_belong_to_their_questions_though_callers_give_up(
     server: RedisServer, storage: RedisStorage
 ) -> None:
     sessions = storage.sessions("one")
-    rows = [row(metadata={"number": str(number)}) for number in range(100)]
+    rows = [
+        replace(row(metadata={"number": str(number)}), messages=number) for number in range(100)
+    ]
+    rows.sort(key=lambda one: one.session.session_id)
     await asyncio.gather(*map(sessions.create, rows))
     answered = cancelled = 0
 
     async def ask_many_times() -> None:
         nonlocal answered, cancelled
         for _ in range(40):
-            wanted = random.sample(rows, 3)
+            first = random.randrange(97)
+            wanted = rows[first : first + 3]
             question = asyncio.create_task(_ask(sessions, wanted))
             if random.random() < 0.5:
                 # From before the connection is taken to after the answer was read.
@@ -144,12 +149,13 @@ async def test_answers_belong_to_their_questions_though_callers_give_up(
 
 
 async def _ask(sessions: SessionStore, wanted: list[SessionRow]) -> None:
-    """Ask for rows and for their status, and check that the answers are about them."""
-    for stored in wanted:
-        found = await sessions.get(stored.session.session_id)
-        assert found == stored
+    """Ask for rows that follow each other in every way, and check that the answers are theirs."""
     keys = [stored.session.session_id for stored in wanted]
-    assert (await sessions.status_many(keys)).keys() == set(keys)
+    page = await sessions.page(after=keys[0], limit=2)
+    assert list(page.rows) == wanted[1:]
+    status = await sessions.status_many(keys)
+    assert [status[key].messages for key in keys] == [stored.messages for stored in wanted]
+    assert await sessions.get(keys[0]) == wanted[0]
     assert await sessions.describe(keys[0], wanted[0].metadata)
 
 

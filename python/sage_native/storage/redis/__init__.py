@@ -135,6 +135,8 @@ class RedisStorage(Storage):
 
     async def aclose(self) -> None:
         await self._nonces.aclose()
+        for store in self._stores.values():
+            await store.aclose()
         await self._topology.aclose()
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from redis.exceptions import OutOfMemoryError
 from sage_native.exceptions import CapacityError, ConflictError, StorageError
 from sage_native.protocol import WrappedSession
 from sage_native.storage.base import SessionStore, check_page, check_store_name, now_or_clock
+from sage_native.storage.batcher import Batcher
 from sage_native.storage.redis.script import Script
 from sage_native.storage.rows import Page, SessionRow, SessionStatus
 
@@ -90,6 +92,14 @@ class RedisSessionStore(SessionStore):
         self._ends: Final = self._base + b"ends"
         self._names: Final = _names(prefix)
         self._is_named = False
+        # Calls that are made at once go as one: most of what a call costs is its way.
+        self._reads: Batcher[Command, Answer] = self._batcher(writes=False)
+        self._writes: Batcher[Command, Answer] = self._batcher(writes=True)
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, and refuse what comes after."""
+        await self._reads.aclose()
+        await self._writes.aclose()
 
     async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
         session = row.session
@@ -109,8 +119,7 @@ class RedisSessionStore(SessionStore):
                 min(session.expires_ms, row.last_activity_ms + row.idle_timeout_s * 1000),
                 "" if client_limit is None else client_limit,
                 *_written(row),
-            ),
-            deadline=deadline,
+            )
         )
         if answer == 0:
             raise ConflictError(f"session {session.session_id} is stored already")
@@ -182,7 +191,7 @@ class RedisSessionStore(SessionStore):
             )
             listed = SCRIPT_LEN
             while listed == SCRIPT_LEN:
-                ids, listed = await self._run(command, deadline=deadline)
+                ((ids, listed),) = await self._ask_many([command], writes=True, deadline=deadline)
                 gone += [key.decode() for key in ids]
         return gone
 
@@ -196,7 +205,7 @@ class RedisSessionStore(SessionStore):
             command = _DELETE_EXPIRED.call(
                 [self._ends], self._base, now, grace_ms, kept, SCRIPT_LEN
             )
-            now_deleted, now_kept, seen = await self._run(command)
+            ((now_deleted, now_kept, seen),) = await self._ask_many([command], writes=True)
             deleted += now_deleted
             kept += now_kept
         return deleted
@@ -225,7 +234,7 @@ class RedisSessionStore(SessionStore):
                 int(kek_id is not None),
                 *FIELDS,
             )
-            found, reached = (await self._ask_many([command], deadline=deadline))[0]
+            ((found, reached),) = await self._ask_many([command], deadline=deadline)
             rows += [_read(key.decode(), fields) for key, *fields in found]
             if len(rows) > limit:
                 return Page(tuple(rows[:limit]), rows[limit - 1].session.session_id)
@@ -259,11 +268,23 @@ class RedisSessionStore(SessionStore):
         _raise_failures(self._topology.label, answers)
         self._is_named = True
 
-    async def _ask(self, command: Command) -> Answer:
-        return (await self._ask_many([command]))[0]
+    def _batcher(self, *, writes: bool) -> Batcher[Command, Answer]:
+        return Batcher(
+            partial(self._topology.ask, self._ids, writes=writes),
+            label=f"the sessions in {self._topology.label}",
+            max_len=SCRIPT_LEN,
+            timeout_s=self._topology.timeout_s,
+        )
 
-    async def _run(self, command: Command, *, deadline: float | None = None) -> Answer:
-        return (await self._ask_many([command], writes=True, deadline=deadline))[0]
+    async def _ask(self, command: Command) -> Answer:
+        answer = await self._reads.ask(command)
+        _raise_failures(self._topology.label, [answer])
+        return answer
+
+    async def _run(self, command: Command) -> Answer:
+        answer = await self._writes.ask(command)
+        _raise_failures(self._topology.label, [answer])
+        return answer
 
     async def _ask_many(
         self, commands: Sequence[Command], *, writes: bool = False, deadline: float | None = None
