@@ -227,6 +227,19 @@ class TestGone:
             assert again.nonces.remembers_since_ms == storage.nonces.remembers_since_ms
             assert await again.nonces.count() == 1
 
+    async def test_a_gap_that_another_process_notes_is_seen(
+        self, path: Path, storage: SqliteStorage
+    ) -> None:
+        marked_ms = storage.nonces.remembers_since_ms + 5000
+        async with await open_storage(path) as other:
+            await other.nonces.mark_incomplete(now_ms=marked_ms)
+            assert other.nonces.remembers_since_ms == marked_ms
+        await asyncio.sleep(1.1)
+        await admit(storage, 0)
+        assert storage.nonces.remembers_since_ms == marked_ms
+        assert not storage.nonces.is_complete(now_ms=marked_ms + HORIZON_MS - 1)
+        assert storage.nonces.is_complete(now_ms=marked_ms + HORIZON_MS)
+
 
 class TestDamaged:
     async def test_it_is_refused_and_recovers_when_it_is_mended(

@@ -24,8 +24,8 @@ __all__ = ["WatchedFile", "code_of", "is_busy", "is_full"]
 
 LOOK_INTERVAL_S = 1.0
 _JOURNAL_LIMIT = 64 << 20
-# Keys of nonces are random, so every commit changes pages all over the file: the log, where they are
-# written one after the other, takes 16 MB of them before they are brought home, each once.
+# Keys of nonces are random, so every commit changes pages all over the file: the log, where they
+# are written one after the other, takes 16 MB of them before they are brought home, each once.
 _CHECKPOINT_PAGES = 4000
 _CACHE_KIB = 32 << 10
 # Errors after which a connection is as good as before.
