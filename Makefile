@@ -16,7 +16,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-rust test-python lint bench bench-python bench-native storm vectors fuzz clean
+.PHONY: help demo test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -62,6 +62,15 @@ fuzz: $(STAMPS)/toolchain ## Fuzz both targets, a minute each (needs a nightly t
 	cd rust/sage-core && $(PYTHON) fuzz/seeds.py fuzz/corpus/handshake_messages
 	cd rust/sage-core && cargo +nightly fuzz run handshake_messages -- -max_total_time=60
 	cd rust/sage-core && cargo +nightly fuzz run record_open -- -max_total_time=60
+
+# DATABASE=URL, or SAGE_DATABASE_URL; through the environment, since a command line is seen by others.
+migrate-up migrate-down: export SAGE_DATABASE_URL := $(or $(DATABASE),$(SAGE_DATABASE_URL))
+
+migrate-up: $(STAMPS)/cli ## Bring the schema of DATABASE=URL to its newest version
+	@$(BIN)/sage-native db migrate
+
+migrate-down: $(STAMPS)/cli ## Undo the newest migration of DATABASE=URL
+	@$(BIN)/sage-native db rollback
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) target

@@ -1,4 +1,4 @@
-"""The command line, ``sage-native``: keys, detached signatures, a demonstration, measured rates.
+"""The command line, ``sage-native``: keys, signatures, a demonstration, measured rates, databases.
 
 It needs the extra ``sage-native[cli]``. Without it ``main`` says so; nothing else here is imported
 before that is known.
@@ -17,8 +17,8 @@ MISSING_EXTRA = "sage-native needs its command line extra: pip install 'sage-nat
 def main() -> None:
     """Run the command in ``sys.argv`` and exit.
 
-    Exit status: 0 done; 1 a signature, a peer or the demonstration failed; 2 wrong usage, or the
-    extra is missing; 130 interrupted.
+    Exit status: 0 done; 1 a signature, a peer, a database or the demonstration failed; 2 wrong
+    usage, or the extra is missing; 130 interrupted.
     """
     try:
         from sage_native.cli.app import run  # noqa: PLC0415 - the extra may be missing

@@ -17,7 +17,7 @@ __all__ = ["require_empty", "write_all"]
 
 T = TypeVar("T")
 
-AT_ONCE = 16
+AT_ONCE = 64
 """Enough to share a commit, few enough for a pool of connections."""
 
 
@@ -46,14 +46,14 @@ async def write_all(
     *,
     progress: Callable[[], object] | None = None,
 ) -> None:
-    """Write items, 16 at a time.
+    """Write items, 64 at a time.
 
-    The first failure is raised once the others of its 16 have ended; no more are begun.
+    The first failure is raised once the others of its 64 have ended; no more are begun.
 
     Args:
         items: What to write, taken as it is needed.
         write: Writes one.
-        progress: Called after each 16.
+        progress: Called after each 64.
     """
     waiting = iter(items)
     while batch := list(islice(waiting, AT_ONCE)):

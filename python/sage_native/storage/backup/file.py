@@ -182,7 +182,7 @@ class BackupReader:
             ConfigurationError: Its version is not one that this package reads.
             StorageError: It was cut, damaged or edited; the text says where.
 
-        Cost: about 10 µs a session, 60 µs a DID. It blocks: call it in a thread.
+        Cost: about 40 µs a session, 100 µs a DID. It blocks: call it in a thread.
         """
         self._file.seek(0)
         header = self._file.readline(MAX_LINE_LEN)

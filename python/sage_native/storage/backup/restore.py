@@ -95,7 +95,7 @@ async def restore(
         StorageError: The backup is damaged, and nothing was written; or the database failed: what
             was written stays, so run it again with ``force``.
 
-    Cost: two readings of the file, and a write a row, 16 at a time.
+    Cost: two readings of the file, and a write a row, 64 at a time.
     """
     with BackupReader(path) as reader:
         contents = await asyncio.to_thread(reader.check)
