@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from sage_native.exceptions import ConfigurationError
 from sage_native.storage.base import DEFAULT_HORIZON_MS
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sage_native.storage.base import Storage
     from sage_native.storage.guarantee import ReplayGuarantee
 
-__all__ = ["open_storage", "sqlite_path"]
+__all__ = ["open_storage"]
 
 _KNOWN = "memory:, sqlite:///FILE, postgresql://…, redis://…, rediss://…, unix://…"
 
@@ -50,9 +50,10 @@ async def open_storage(
 
             return MemoryStorage(**demanded)
         case "sqlite":
+            from sage_native.storage.migrations.sqlite import path_of  # noqa: PLC0415 - as needed
             from sage_native.storage.sqlite import SqliteStorage  # noqa: PLC0415 - as needed
 
-            return await SqliteStorage.open(sqlite_path(url), horizon_ms=horizon_ms, **demanded)
+            return await SqliteStorage.open(path_of(url), horizon_ms=horizon_ms, **demanded)
         case "postgresql" | "postgres":
             _demand("asyncpg", "postgres")
             from sage_native.storage.postgres import PostgresStorage  # noqa: PLC0415 - as needed
@@ -64,22 +65,6 @@ async def open_storage(
 
             return await RedisStorage.open(url, horizon_ms=horizon_ms, **demanded)
     raise ConfigurationError(f"storage URL of scheme {scheme!r} is unknown; known are: {_KNOWN}")
-
-
-def sqlite_path(url: str) -> str:
-    """Return the file that a URL such as ``sqlite:///sage.db`` names.
-
-    Raises:
-        ConfigurationError: It names none, or a host.
-    """
-    parts = urlsplit(url)
-    path = unquote(parts.path).removeprefix("/")
-    if parts.netloc or not path or parts.query or parts.fragment:
-        raise ConfigurationError(
-            "the storage URL names no file, or more than a file: write sqlite:///relative.db or "
-            "sqlite:////absolute.db"
-        )
-    return path
 
 
 def _demand(module: str, extra: str) -> None:
