@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from sage_native.exceptions import ConfigurationError, StorageError
 from sage_native.storage.base import DEFAULT_HORIZON_MS, Storage
 from sage_native.storage.guarantee import ReplayGuarantee
-from sage_native.storage.redis.connection import Server, Wire
+from sage_native.storage.redis.connection import Server, _Wire
 from sage_native.storage.redis.nonces import RedisNonceStore
 from sage_native.storage.redis.sessions import RedisSessionStore, stored_names
 from sage_native.storage.redis.topology import Cluster, Single, Topology
@@ -194,7 +194,7 @@ def _server(  # noqa: PLR0913 - one setting each
     settings = dict(options) | address
     kind = settings.pop("connection_class", Connection)
     return Server(
-        lambda: cast("Wire", kind(**settings)),
+        lambda: cast("_Wire", kind(**settings)),
         label=label,
         require=require,
         max_connections=max_connections,

@@ -38,7 +38,7 @@ Answer: TypeAlias = Any
 """What Redis says; a refusal of one command is a ResponseError or StorageError in its place."""
 
 
-class Wire(Protocol):
+class _Wire(Protocol):
     """What is used of redis-py's connections."""
 
     @property
@@ -58,7 +58,7 @@ class Line:
         taught: Runs of servers that have been told the scripts; shared by all connections.
     """
 
-    def __init__(self, wire: Wire, taught: set[str]) -> None:
+    def __init__(self, wire: _Wire, taught: set[str]) -> None:
         self._wire = wire
         self._taught = taught
         self._asked_at: float | None = None
@@ -160,7 +160,7 @@ class Server:
 
     def __init__(  # noqa: PLR0913 - one setting each
         self,
-        connect: Callable[[], Wire],
+        connect: Callable[[], _Wire],
         *,
         label: str,
         require: Callable[[Facts, str], None],
