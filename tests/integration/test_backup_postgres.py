@@ -12,7 +12,7 @@ import pytest
 
 from sage_native import KeyEncryptionKey
 from sage_native.cli import app
-from sage_native.exceptions import ReplayDetectedError
+from sage_native.exceptions import ReplayDetectedError, StorageError
 from sage_native.storage.backup import back_up, restore
 from sage_native.storage.contract.made import clock_ms, nonce, row, wrapped
 from sage_native.storage.opening import open_storage
@@ -130,6 +130,19 @@ async def test_sessions_of_a_redis_go_into_a_database(
     async with await open_storage(postgres_dsn) as storage:
         assert (await restore(storage, tmp_path / "b", force=True)).sessions == 10
         assert await converse(storage, kek) == 5
+
+
+async def test_a_row_that_a_backend_cannot_hold_is_named(
+    sqlite_url: str, postgres_dsn: str, tmp_path: Path
+) -> None:
+    odd = row(wrapped(), metadata={"note": "\x00"})
+    async with await open_storage(sqlite_url) as storage:
+        await storage.sessions("some").create(odd)
+        await back_up(storage, tmp_path / "b")
+    async with await open_storage(postgres_dsn) as storage:
+        match = f"0 of 1 rows .*: session {odd.session.session_id} of 'some' cannot be stored here"
+        with pytest.raises(StorageError, match=match):
+            await restore(storage, tmp_path / "b")
 
 
 @pytest.fixture

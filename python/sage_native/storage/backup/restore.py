@@ -21,6 +21,7 @@ from sage_native.exceptions import (
     ConfigurationError,
     ConflictError,
     StorageError,
+    UsageError,
 )
 from sage_native.storage.backup.file import BackupReader
 from sage_native.storage.base import now_or_clock
@@ -166,6 +167,11 @@ class _Restoring:
                 await self._store(store_name).create(row)
             except ConflictError:
                 self.done.kept += 1
+            except UsageError as error:
+                # Backends differ in what a text may hold.
+                raise StorageError(
+                    f"session {session.session_id} of {store_name!r} cannot be stored here: {error}"
+                ) from error
             else:
                 self.done.sessions += 1
 
