@@ -365,7 +365,12 @@ class SessionManager:
         return await self._store.page(client_did=client_did, after=after, limit=limit)
 
     async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
-        """Replace the notes kept with a session; False if it is not stored."""
+        """Replace the notes kept with a session; False if it is not stored.
+
+        Raises:
+            UsageError: Notes that some store could not keep.
+        """
+        check_metadata(metadata)
         return await self._store.describe(session_id, metadata)
 
     async def touch(self) -> None:

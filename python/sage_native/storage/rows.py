@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sage_native.exceptions import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sage_native.protocol import WrappedSession
 
-__all__ = ["Activity", "DidRecord", "Page", "RequestNonce", "SessionRow", "SessionStatus"]
+__all__ = [
+    "Activity",
+    "DidRecord",
+    "Page",
+    "RequestNonce",
+    "SessionRow",
+    "SessionStatus",
+    "check_metadata",
+]
+
+MAX_METADATA_LEN = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +34,7 @@ class SessionRow:
         idle_timeout_s: How long the session may stay silent.
         last_activity_ms: When it was last used, in ms since the epoch; written behind.
         messages: How many records were sealed and opened, of all workers; written behind.
-        metadata: The embedder's own notes, in clear.
+        metadata: The embedder's own notes, in clear, as `check_metadata` takes them.
         restored: True for a row out of a backup, until its next epoch: it demands a rekey, wherever
             its windows lie.
     """
@@ -34,6 +46,9 @@ class SessionRow:
     metadata: Mapping[str, str] = field(default_factory=dict)
     restored: bool = False
 
+    def __post_init__(self) -> None:
+        check_metadata(self.metadata)
+
     def is_over(self, now_ms: int, grace_ms: int = 0) -> bool:
         """Tell whether the session has ended by age, or by a silence longer than allowed and grace.
 
@@ -41,6 +56,25 @@ class SessionRow:
         """
         silent_until_ms = self.last_activity_ms + self.idle_timeout_s * 1000 + grace_ms
         return now_ms >= min(self.session.expires_ms, silent_until_ms)
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Check that every store can keep some notes.
+
+    Raises:
+        UsageError: A key or value is no text, or has a NUL or half of a surrogate pair; or all of
+            them have more than 8,192 bytes in UTF-8.
+    """
+    length = 0
+    for text in (*metadata.keys(), *metadata.values()):
+        try:
+            length += len(text.encode())
+        except (AttributeError, UnicodeEncodeError):
+            raise UsageError(f"metadata must be text that UTF-8 can spell, not {text!r}") from None
+        if "\0" in text:
+            raise UsageError(f"metadata must not hold a NUL, as {text!r} does")
+    if length > MAX_METADATA_LEN:
+        raise UsageError(f"metadata has {length} bytes; {MAX_METADATA_LEN} are the most")
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,15 @@ class SessionStoreContract:
         assert found is not None
         assert found.metadata == {"b": "2"}
 
+    async def test_notes_that_some_store_could_not_keep_are_refused(self, storage: Storage) -> None:
+        sessions = storage.sessions("one")
+        for bad in ({"a": "\0"}, {"\0": "a"}, {"a": "\ud800"}, {"a": "x" * 8192}):
+            with pytest.raises(UsageError, match="metadata"):
+                row(metadata=bad)
+        largest = row(metadata={"a": "ö" * 4095, "b": ""})
+        await sessions.create(largest)
+        assert await sessions.get(largest.session.session_id) == largest
+
     async def test_a_deleted_session_is_gone(self, storage: Storage) -> None:
         sessions = storage.sessions("one")
         stored = row()
