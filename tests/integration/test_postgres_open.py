@@ -150,3 +150,19 @@ async def test_a_new_timeline_makes_the_memory_incomplete(server: PostgresServer
         async with await PostgresStorage.open(dsn) as other:
             assert other.nonces.remembers_since_ms == since_ms, "noted once"
         assert await outcome_of(storage, request) is Outcome.REPLAY
+
+
+async def test_the_tables_may_lie_in_any_schema(server: PostgresServer) -> None:
+    dsn = server.create_database()
+    server.sql('CREATE SCHEMA "Sage ü" AUTHORIZATION sage', database=dsn.rpartition("/")[2])
+    dsn += "?search_path=%22Sage%20%C3%BC%22"
+    await migrate(dsn)
+    async with await PostgresStorage.open(dsn) as storage:
+        start = clock_ms() - 10_000_000
+        request = nonce(end_ms=start + 1000)
+        assert await storage.nonces.admit_many([request], now_ms=start) == [Outcome.FRESH]
+        later = start + 2_000_000
+        await storage.nonces.admit_many([nonce(end_ms=later + 1000)], now_ms=later)
+        await storage.nonces.delete_expired(now_ms=later)
+        assert await storage.nonces.count() == 1
+        assert await storage.nonces.admit_many([request], now_ms=start) == [Outcome.REPLAY]
