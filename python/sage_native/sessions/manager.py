@@ -47,6 +47,7 @@ from sage_native.sessions.policy import SessionPolicy
 from sage_native.sessions.served import Served
 from sage_native.sessions.turns import Turns
 from sage_native.sessions.upkeep import Upkeep
+from sage_native.storage.rows import check_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +65,8 @@ __all__ = ["SessionManager"]
 R1_LEN = 84
 M3_LENS = (48, 112)
 _REKEY_ATTEMPTS = 4
+_CLOCK_STEP_MS = 3_600_000
+"""By how much a clock may be set back without a record being refused for it."""
 
 
 class SessionManager:
@@ -81,7 +84,7 @@ class SessionManager:
             is made to last; without it a revocation in that instant would be missed.
 
     Raises:
-        ConfigurationError: Sessions would outlive their windows.
+        ConfigurationError: The windows do not look an hour further ahead than sessions live.
     """
 
     def __init__(
@@ -97,10 +100,12 @@ class SessionManager:
         self._keys = keys
         self._policy = SessionPolicy() if policy is None else policy
         self._windows = windows
-        if windows is not None and windows.horizon_ms < self._policy.lifetime_s * 1000:
+        horizon_ms = self._policy.lifetime_s * 1000 + _CLOCK_STEP_MS
+        if windows is not None and windows.horizon_ms < horizon_ms:
             raise ConfigurationError(
-                f"session policy: sessions live {self._policy.lifetime_s} s, longer than the "
-                f"table of windows looks ahead: give it horizon_ms {self._policy.lifetime_s * 1000}"
+                f"session policy: sessions live {self._policy.lifetime_s} s, and a clock may be set "
+                f"back by an hour: the table of windows must look that far ahead, with horizon_ms "
+                f"{horizon_ms} at least, not {windows.horizon_ms}"
             )
         self._served = Served(self._policy)
         self._table = self._served.table

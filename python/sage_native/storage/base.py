@@ -281,8 +281,8 @@ class NonceStore(ABC):
     def is_complete(self, *, now_ms: int | None = None) -> bool:
         """Return False while something from before ``remembers_since_ms`` may still be replayed.
 
-        Demand challenges as long as it is False. A loss may be noticed by any call: ask right before
-        ``admit``, with no ``await`` in between, or again after it.
+        Demand challenges as long as it is False. A loss may be noticed by any call: ask right
+        before ``admit``, with no ``await`` in between, or again after it.
         """
         return now_or_clock(now_ms) >= self.remembers_since_ms + self.horizon_ms
 

@@ -22,7 +22,7 @@ from sage_native.storage.base import (
     now_or_clock,
 )
 from sage_native.storage.guarantee import ReplayGuarantee
-from sage_native.storage.rows import Page, SessionStatus
+from sage_native.storage.rows import Page, SessionStatus, check_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,6 +96,7 @@ class MemorySessionStore(SessionStore):
                 )
 
     async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
+        check_metadata(metadata)
         row = self._rows.get(session_id)
         if row is not None:
             self._rows[session_id] = replace(row, metadata=dict(metadata))

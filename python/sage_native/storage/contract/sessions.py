@@ -175,6 +175,8 @@ class SessionStoreContract:
         for bad in ({"a": "\0"}, {"\0": "a"}, {"a": "\ud800"}, {"a": "x" * 8192}):
             with pytest.raises(UsageError, match="metadata"):
                 row(metadata=bad)
+            with pytest.raises(UsageError, match="metadata"):
+                await sessions.describe(UNKNOWN_ID, bad)
         largest = row(metadata={"a": "ö" * 4095, "b": ""})
         await sessions.create(largest)
         assert await sessions.get(largest.session.session_id) == largest

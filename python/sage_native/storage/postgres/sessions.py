@@ -19,7 +19,7 @@ from sage_native.storage.postgres.session_rows import (
     metadata_text,
     session_row,
 )
-from sage_native.storage.rows import Page, SessionStatus
+from sage_native.storage.rows import Page, SessionStatus, check_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,6 +153,7 @@ class PostgresSessionStore(SessionStore):
 
     async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
         """Replace the metadata of a session."""
+        check_metadata(metadata)
         if not is_session_id(session_id):
             return False
         values = self.name, session_id, metadata_text(metadata)

@@ -30,7 +30,7 @@ from sage_native.protocol import WrappedSession
 from sage_native.storage.base import SessionStore, check_page, check_store_name, now_or_clock
 from sage_native.storage.batcher import Batcher
 from sage_native.storage.redis.script import Script
-from sage_native.storage.rows import Page, SessionRow, SessionStatus
+from sage_native.storage.rows import Page, SessionRow, SessionStatus, check_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -175,6 +175,7 @@ class RedisSessionStore(SessionStore):
         await self._ask_many(commands, writes=True)
 
     async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
+        check_metadata(metadata)
         command = _DESCRIBE.call([self._row(session_id)], json.dumps(dict(metadata)))
         return bool(await self._run(command))
 

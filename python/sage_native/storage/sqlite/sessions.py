@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sage_native.exceptions import CapacityError, ConflictError, StorageError
 from sage_native.storage.base import SessionStore, check_page, check_store_name, now_or_clock
-from sage_native.storage.rows import Page, SessionStatus
+from sage_native.storage.rows import Page, SessionStatus, check_metadata
 from sage_native.storage.sqlite import session_rows
 from sage_native.storage.sqlite.connection import is_full
 
@@ -147,6 +147,7 @@ class SqliteSessionStore(SessionStore):
 
     async def describe(self, session_id: str, metadata: Mapping[str, str]) -> bool:
         """Replace the metadata of a session."""
+        check_metadata(metadata)
         query = "UPDATE sessions SET metadata = ? WHERE store_name = ? AND session_id = ?"
         arguments = json.dumps(dict(metadata)), self.name, session_id
         return bool(
