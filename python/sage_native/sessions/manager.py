@@ -103,8 +103,8 @@ class SessionManager:
         horizon_ms = self._policy.lifetime_s * 1000 + _CLOCK_STEP_MS
         if windows is not None and windows.horizon_ms < horizon_ms:
             raise ConfigurationError(
-                f"session policy: sessions live {self._policy.lifetime_s} s, and a clock may be set "
-                f"back by an hour: the table of windows must look that far ahead, with horizon_ms "
+                f"session policy: sessions live {self._policy.lifetime_s} s, and a clock may be "
+                f"set back by an hour: the table of windows must look that far ahead, with horizon_ms "
                 f"{horizon_ms} at least, not {windows.horizon_ms}"
             )
         self._served = Served(self._policy)
