@@ -104,8 +104,8 @@ class SessionManager:
         if windows is not None and windows.horizon_ms < horizon_ms:
             raise ConfigurationError(
                 f"session policy: sessions live {self._policy.lifetime_s} s, and a clock may be "
-                f"set back by an hour: the table of windows must look that far ahead, with horizon_ms "
-                f"{horizon_ms} at least, not {windows.horizon_ms}"
+                f"set back by an hour: the table of windows must look that far ahead, with "
+                f"horizon_ms {horizon_ms} at least, not {windows.horizon_ms}"
             )
         self._served = Served(self._policy)
         self._table = self._served.table
