@@ -208,9 +208,9 @@ async def test_a_row_that_is_refused_fails_its_own_caller_alone(server: Postgres
     async with new_storage(server) as storage:
         sessions = storage.sessions("one")
         rows = [row() for _ in range(60)]
-        rows[17] = row(metadata={"a": "\0"})
+        rows[17] = row(wrapped(kek_id="\0"))
         rows[41] = row(idle_timeout_s=0)
-        rows[42] = row(metadata={"a": "\ud800"})
+        rows[42] = row(last_activity_ms=2**63)
         errors = await asyncio.gather(*map(sessions.create, rows), return_exceptions=True)
         failed = [place for place, error in enumerate(errors) if error is not None]
         assert failed == [17, 41, 42]

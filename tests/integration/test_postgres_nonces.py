@@ -98,6 +98,21 @@ async def test_partitions_are_dropped_whole_below_the_floor_and_stay_refused(
     assert bucket_of(start) not in _partitions(storage, postgres_server)
 
 
+async def test_a_floor_inside_a_batch_refuses_what_lies_below_it_alone(
+    storage: PostgresStorage,
+) -> None:
+    start = clock_ms() - 10 * BUCKET_MS
+    known = nonce(end_ms=start + 100_000)
+    assert await storage.nonces.admit_many([known], now_ms=start) == [FRESH]
+    await storage.nonces.delete_expired(now_ms=start + 50_000)  # the floor
+    behind = start + 10_000  # a clock that runs behind
+    ends = [start + 50_000 + step for step in range(-20, 21)]
+    batch = [nonce(end_ms=end) for end in ends] + [known]
+    outcomes = await storage.nonces.admit_many(batch, now_ms=behind)
+    assert outcomes == [REPLAY] * 21 + [FRESH] * 20 + [REPLAY]
+    assert await storage.nonces.admit_many(batch, now_ms=behind) == [REPLAY] * 42
+
+
 async def test_a_drop_waits_for_nobody_and_nobody_for_it(
     storage: PostgresStorage, postgres_server: PostgresServer
 ) -> None:

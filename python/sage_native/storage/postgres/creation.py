@@ -34,10 +34,13 @@ __all__ = ["Creation", "create_many"]
 
 _ARRAYS = ", ".join(f"${number}::{name}[]" for number, name in enumerate(TYPES, 2))
 _INSERT = f"""
-INSERT INTO sessions (store_name, {COLUMNS})
-SELECT $1, * FROM unnest({_ARRAYS}) AS created ({COLUMNS}) ORDER BY created.session_id
-ON CONFLICT (store_name, session_id) DO NOTHING
-RETURNING session_id
+WITH inserted AS (
+    INSERT INTO sessions (store_name, {COLUMNS})
+    SELECT $1, * FROM unnest({_ARRAYS}) AS created ({COLUMNS}) ORDER BY created.session_id
+    ON CONFLICT (store_name, session_id) DO NOTHING
+    RETURNING session_id
+)
+SELECT array_agg(session_id) FROM inserted HAVING count(*) < cardinality($2)
 """  # noqa: S608 - only names of columns and types are put in
 _LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS wanted (key)"
 _COUNTS = """
@@ -105,8 +108,10 @@ class _Batch:
         return answers
 
     async def _insert(self, connection: asyncpg.Connection, rows: Sequence[SessionRow]) -> set[str]:
-        found = await connection.fetch(_INSERT, self._store_name, *columns_of(rows))
-        return {str(row[0]) for row in found}
+        some = await connection.fetchrow(_INSERT, self._store_name, *columns_of(rows))
+        if some is None:  # all of them
+            return {row.session.session_id for row in rows}
+        return set(map(str, some[0] or ()))
 
     async def _within_limits(
         self,

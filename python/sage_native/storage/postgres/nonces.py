@@ -18,9 +18,10 @@ holds all. The order also keeps statements from waiting for each other in a circ
 **Giving up.** ``floor_ms`` only grows. An end at or before it is refused. It is raised and
 committed first, and only then are partitions dropped, those with (bucket + 1) * W <= floor.
 
-An insertion reads the floor in its own statement. It locks the parent table, then takes its
-snapshot (the isolation is read committed), and holds the lock until it has committed. Dropping a
-partition locks the parent against it, so it comes before or after the whole insertion:
+An insertion reads the floor in its own statement; if one end of a batch is not above it, nothing of
+the batch is inserted, and the rest is tried again without. It locks the parent table, then takes
+its snapshot (the isolation is read committed), and holds the lock until it has committed. Dropping
+a partition locks the parent against it, so it comes before or after the whole insertion:
 
 * Dropped before: the floor that covers the partition was committed before that, so this snapshot
   sees it. Every end whose row would belong there is refused.
@@ -46,6 +47,7 @@ neither: whoever does that calls `mark_incomplete`.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -68,15 +70,23 @@ __all__ = ["PostgresNonceStore"]
 
 _BATCH_LEN = 1000
 
+# The keys of each bucket come as one string, 16 bytes each, and go back only if some are refused: a
+# good part of what a batch costs is its way through the socket.
 _ADMIT = """
-INSERT INTO nonces (bucket, key)
-SELECT asked.bucket, asked.key
-FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS asked (bucket, key, end_ms), replay_memory
-WHERE asked.end_ms > replay_memory.floor_ms
-ORDER BY asked.bucket, asked.key
-ON CONFLICT DO NOTHING
-RETURNING key
+WITH inserted AS (
+    INSERT INTO nonces (bucket, key)
+    SELECT asked.bucket, substring(asked.keys FROM place FOR 16)
+    FROM unnest($1::bigint[], $2::bytea[]) AS asked (bucket, keys),
+        generate_series(1, octet_length(asked.keys), 16) AS place,
+        replay_memory
+    WHERE replay_memory.floor_ms < $3
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+    RETURNING key
+)
+SELECT count(*), CASE WHEN count(*) < $4 THEN string_agg(key, '') END FROM inserted
 """
+_FLOOR = "SELECT floor_ms FROM replay_memory"
 _GIVE_UP = """
 UPDATE replay_memory
 SET latest_end_ms = greatest(latest_end_ms, $1),
@@ -218,51 +228,14 @@ class PostgresNonceStore(NonceStore):
     async def _admit(self, asked: Sequence[_Asked]) -> list[Outcome]:
         """Admit keys and ends, of equal keys the first."""
         first = dict(reversed(asked))
-        rows = [(bucket, key, end) for key, end in first.items() for bucket in buckets_of(end)]
-        buckets, keys, ends = zip(*rows, strict=True)
-
-        async def admit(connection: asyncpg.Connection) -> list[bytes] | None:
-            try:
-                return [row[0] for row in await self._insert(connection, buckets, keys, ends)]
-            except asyncpg.DiskFullError:
-                return None
-
-        inserted = await self._connections.run(admit)
-        if inserted is None:
-            return [Outcome.FULL] * len(asked)
-        return self._outcomes(asked, first, keys, inserted)
-
-    async def _insert(
-        self,
-        connection: asyncpg.Connection,
-        buckets: Sequence[int],
-        keys: Sequence[bytes],
-        ends: Sequence[int],
-    ) -> list[asyncpg.Record]:
         try:
-            return await connection.fetch(_ADMIT, buckets, keys, ends)  # type: ignore[no-any-return]
-        except asyncpg.CheckViolationError as error:
-            if error.constraint_name is not None:
-                raise
-            # No partition: nobody swept for a while, or the clock that was handed in is another's.
-            await partitions.make(connection, buckets)
-            return await connection.fetch(_ADMIT, buckets, keys, ends)  # type: ignore[no-any-return]
-
-    def _outcomes(
-        self,
-        asked: Sequence[_Asked],
-        first: dict[bytes, int],
-        keys: Sequence[bytes],
-        inserted: Sequence[bytes],
-    ) -> list[Outcome]:
-        if len(inserted) == len(keys):
-            fresh = set(first)
-        else:
-            wanted, found = Counter(keys), Counter(inserted)
-            fresh = {key for key in first if found[key] == wanted[key]}
+            fresh = await self._connections.run(lambda one: self._insert(one, first))
+        except StorageError as error:
+            if isinstance(error.__cause__, asyncpg.DiskFullError):
+                return [Outcome.FULL] * len(asked)
+            raise
         if fresh:
-            latest_ms = max(first[key] for key in fresh)
-            self._latest_end_ms = max(self._latest_end_ms, latest_ms)
+            self._latest_end_ms = max(self._latest_end_ms, *(first[key] for key in fresh))
         if len(fresh) == len(asked):
             return [Outcome.FRESH] * len(asked)
         outcomes = []
@@ -270,3 +243,57 @@ class PostgresNonceStore(NonceStore):
             outcomes.append(Outcome.FRESH if key in fresh else Outcome.REPLAY)
             fresh.discard(key)
         return outcomes
+
+    async def _insert(self, connection: asyncpg.Connection, ends: dict[bytes, int]) -> set[bytes]:
+        """Insert keys with their ends, above the floor; return those that are fresh."""
+        while ends:
+            batch = _Rows(ends)
+            count, keys = await self._execute(connection, batch)
+            if count == batch.count:
+                return set(ends)
+            if count:
+                return batch.complete(keys)
+            # All were there, or one lies below the floor and so none was tried: then without it.
+            floor_ms = await connection.fetchval(_FLOOR)
+            if batch.earliest_end_ms > floor_ms:
+                break
+            ends = {key: end_ms for key, end_ms in ends.items() if end_ms > floor_ms}
+        return set()
+
+    async def _execute(self, connection: asyncpg.Connection, batch: _Rows) -> tuple[int, bytes]:
+        values = batch.buckets, batch.keys, batch.earliest_end_ms, batch.count
+        try:
+            return tuple(await connection.fetchrow(_ADMIT, *values))
+        except asyncpg.CheckViolationError as error:
+            if error.constraint_name is not None:
+                raise
+            # No partition: nobody swept for a while, or the clock that was handed in is another's.
+            await partitions.make(connection, batch.buckets)
+            return tuple(await connection.fetchrow(_ADMIT, *values))
+
+
+class _Rows:
+    """The rows of keys and ends, sorted into buckets.
+
+    Attributes:
+        buckets: One or a few.
+        keys: Of each bucket, one after the other.
+        count: How many rows.
+        earliest_end_ms: Of all.
+    """
+
+    def __init__(self, ends: dict[bytes, int]) -> None:
+        self._of_bucket: dict[int, list[bytes]] = {}
+        for key, end_ms in ends.items():
+            for bucket in buckets_of(end_ms):
+                self._of_bucket.setdefault(bucket, []).append(key)
+        self.buckets = list(self._of_bucket)
+        self.keys = [b"".join(keys) for keys in self._of_bucket.values()]
+        self.count = sum(map(len, self._of_bucket.values()))
+        self.earliest_end_ms = min(ends.values())
+
+    def complete(self, inserted: bytes) -> set[bytes]:
+        """Return the keys of which every row is among those that were inserted."""
+        wanted = Counter(chain.from_iterable(self._of_bucket.values()))
+        found = Counter(inserted[start : start + 16] for start in range(0, len(inserted), 16))
+        return {key for key, count in found.items() if count == wanted[key]}
