@@ -149,10 +149,13 @@ async def test_without_windows_a_restarted_worker_demands_a_rekey_first() -> Non
     client = await site.meet(first := site.worker())
     delivered = client.seal(b"delivered")
     await first.open(delivered)
-    restarted = site.worker()
+    restarted, restored = site.worker(), list[events.Event]()
+    unsubscribe = events.subscribe(restored.append)
     for record in (delivered, client.seal(b"new")):
         with pytest.raises(RekeyRequiredError):
             await restarted.open(record)
+    unsubscribe()
+    assert restored == [events.SessionRestored("responder", demands_rekey=True)]
     session = await restarted.get(client.session_id)
     assert session is not None
     assert session.rekey_wanted

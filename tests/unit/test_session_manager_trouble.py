@@ -483,6 +483,23 @@ async def test_draining_erases_what_is_being_loaded_created_and_rekeyed(moment: 
     await rekey_at(beside, rekeyed)
 
 
+async def test_draining_writes_nothing_twice() -> None:
+    """A refresh that is under way is waited for, not cancelled: its outcome would be unknown."""
+    site = Site()
+    worker = await site.worker(refresh_interval_s=0.01).__aenter__()
+    client = await site.meet(worker)
+    gate = site.store.after["touch_many"] = Gate()
+    await worker.open(client.seal(b""))
+    await gate.reached()
+    draining = asyncio.create_task(worker.drain())
+    await asyncio.sleep(0.02)
+    assert not draining.done()
+    gate.open()
+    await draining
+    row = await row_of(site, client)
+    assert row.messages == 1
+
+
 async def test_draining_erases_keys_even_if_the_store_breaks() -> None:
     site = Site()
     async with site.worker(refresh_interval_s=100) as worker:

@@ -15,6 +15,7 @@ from sage_native.exceptions import (
     SessionStateError,
     StorageError,
 )
+from sage_native.sessions import SessionPolicy, upkeep
 from sage_native.storage.memory import MemoryDidStore
 from tests.managers import Gate, Site, no_lost_errors, rekey_at
 
@@ -101,6 +102,48 @@ async def test_a_session_that_nobody_used_is_asked_for_in_its_turn() -> None:
     await beside.close(clients[7].session_id)
     await worker.touch()
     assert len(worker) == 19
+
+
+async def test_every_session_is_asked_for_once_in_a_clean_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upkeep, "BATCH_LEN", 3)
+    site = Site(policy=SessionPolicy(refresh_interval_s=5, cleanup_interval_s=20))
+    worker = site.worker()
+    clients = [await site.meet(worker) for _ in range(40)]
+    await worker.touch()
+    for client in clients:
+        await site.store.delete(client.session_id)
+    lens = []
+    for _ in range(8):  # what is left of this round, and the next
+        await worker.touch()
+        lens.append(len(worker))
+    assert lens[0] in range(20, 38), "some at a time"
+    assert lens[-1] == 0
+
+
+@pytest.mark.parametrize("how", ["close", "end_of_did", "drain", "swept"])
+async def test_a_session_that_was_replaced_is_erased_with_its_successor(how: str) -> None:
+    site = Site(windows=ReplayWindowTable(100))
+    worker, beside = site.worker(), site.worker()
+    client = await site.meet(worker)
+    first, _ = await worker.open(client.seal(b""))
+    await rekey_at(beside, client)
+    second, _ = await worker.open(client.seal(b""))
+    assert second is not first
+    assert (first.state, second.state) == ("open", "open")
+    if how == "close":
+        await worker.close(client.session_id)
+    elif how == "end_of_did":
+        await worker.end_of_did(site.alice)
+    elif how == "drain":
+        await worker.drain()
+    else:
+        second.close()
+        worker._served.sweep()
+        assert len(worker) == 0
+        await worker.end_of_did(site.alice)
+    assert (first.closed, second.closed) == (True, True)
 
 
 async def test_a_session_that_somebody_deleted_in_the_store_is_gone() -> None:

@@ -231,7 +231,8 @@ class SessionManager:
 
         Cost: as ``SessionTable.open`` and 0.3 µs for a session in use, without the store.
         """
-        self._check_heard()
+        if self._upkeep.is_stale:
+            raise _unheard()
         try:
             session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
         except RekeyRequiredError:
@@ -258,7 +259,8 @@ class SessionManager:
 
         Cost: 0.3 µs for a session in use, without the store.
         """
-        self._check_heard()
+        if self._upkeep.is_stale:
+            raise _unheard()
         session = self._table.get(session_id)
         if session is not None and not session.closed:
             return session
@@ -420,10 +422,6 @@ class SessionManager:
             self._served.make_room(now_ms)
             self._half_open.check_room(client_did)
 
-    def _check_heard(self) -> None:
-        if self._upkeep.is_stale:
-            raise StorageError("sessions cannot be checked, since their store does not answer")
-
     def _prepare(self, session: Session, now_ms: int | None) -> None:
         if self._windows is not None:
             session.share_windows(self._windows, now_ms=now_ms)
@@ -476,6 +474,10 @@ class SessionManager:
         reply = session.commit_rekey(prepared, now_ms=now_ms)
         events.session_rekeyed(row.epoch)
         return reply
+
+
+def _unheard() -> StorageError:
+    return StorageError("sessions cannot be checked, since their store does not answer")
 
 
 def _epoch_of(request: bytes) -> int:

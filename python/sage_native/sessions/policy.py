@@ -25,9 +25,10 @@ class SessionPolicy:
         max_half_open: The most sessions of this process that wait for their confirmation.
         max_half_open_per_client: The same, of one client DID.
         max_loads: The most sessions that are being looked up in the store at a time.
-        refresh_interval_s: How often use is written behind, and how long a session that was ended
-            or rekeyed by another worker may still be served as it was.
-        cleanup_interval_s: How often what is over is deleted from the store.
+        refresh_interval_s: How often use is written behind, and how long a session in use that was
+            ended or rekeyed by another worker may still be served as it was.
+        cleanup_interval_s: How often what is over is deleted from the store, and how often news are
+            read of sessions that nobody uses.
         max_stale_s: How long sessions are served while the store does not answer. After that they
             are refused until it does, since their end could not be seen.
 

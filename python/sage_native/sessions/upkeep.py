@@ -4,8 +4,8 @@ One task does it all, every ``refresh_interval_s``. It never ends by an error: w
 written is kept and written the next time, and the error is an event. If the store has been silent
 for ``max_stale_s`` the manager is stale, until it answers.
 
-Sessions that were used are asked for at every refresh. The others come in their turn, so that each
-was asked for within ``cleanup_interval_s``.
+Sessions that were used are asked for at every refresh. The others come in their turn, each once in
+``cleanup_interval_s``.
 """
 
 from __future__ import annotations

@@ -49,6 +49,15 @@ class DidStoreContract:
             await dids.put(did_record())
         assert await dids.get(ALICE) == replace(record, revoked_ms=now)
 
+    async def test_a_did_may_be_revoked_from_the_beginning(self, dids: DidStore) -> None:
+        revoked = replace(did_record(), revoked_ms=clock_ms())
+        await dids.put(revoked)
+        assert await dids.get(ALICE) == revoked
+        assert await dids.revoke(ALICE, now_ms=1)
+        assert await dids.get(ALICE) == revoked
+        with pytest.raises(ConflictError):
+            await dids.put(did_record())
+
     async def test_what_is_unknown_is_not_revoked(self, dids: DidStore) -> None:
         assert not await dids.revoke(ALICE)
         assert await dids.get(ALICE) is None
