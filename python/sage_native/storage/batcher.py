@@ -62,6 +62,9 @@ class Batcher(Generic[Item, Answer]):
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Handle | None = None
+        # All calls have one length of life, so they end in the order in which they came.
+        self._deadlines: deque[tuple[float, asyncio.Future[Answer]]] = deque()
+        self._alarm: asyncio.Handle | None = None
         self._closed = False
 
     async def ask(self, item: Item) -> Answer:
@@ -77,14 +80,14 @@ class Batcher(Generic[Item, Answer]):
             raise StorageError(f"{self._label} is closed")
         if len(self._waiting) >= self._max_waiting:
             raise StorageError(f"{self._label} is too slow: {len(self._waiting)} calls wait for it")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, answer))
+        self._deadlines.append((loop.time() + self._timeout_s, answer))
+        if self._alarm is None:
+            self._alarm = loop.call_later(self._timeout_s, self._give_up)
         self._schedule()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await answer
-        except TimeoutError as error:
-            raise StorageError(f"{self._label} gave no answer in {self._timeout_s} s") from error
+        return await answer
 
     async def aclose(self) -> None:
         """Refuse new items, and wait for what is under way."""
@@ -93,6 +96,8 @@ class Batcher(Generic[Item, Answer]):
             self._flush()
             if self._under_way:
                 await asyncio.wait(self._under_way)
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def _schedule(self) -> None:
         if len(self._waiting) >= self._max_len:
@@ -117,6 +122,21 @@ class Batcher(Generic[Item, Answer]):
                 task = asyncio.get_running_loop().create_task(self._run(batch))
                 self._under_way.add(task)
                 task.add_done_callback(self._finished)
+
+    def _give_up(self) -> None:
+        """Refuse those whose time is over; one alarm for all, since a timer each costs more."""
+        loop = asyncio.get_running_loop()
+        while self._deadlines and (
+            self._deadlines[0][1].done() or loop.time() >= self._deadlines[0][0]
+        ):
+            answer = self._deadlines.popleft()[1]
+            if not answer.done():
+                error = StorageError(f"{self._label} gave no answer in {self._timeout_s} s")
+                error.__cause__ = TimeoutError()
+                answer.set_exception(error)
+        self._alarm = None
+        if self._deadlines:
+            self._alarm = loop.call_at(self._deadlines[0][0], self._give_up)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
