@@ -1,9 +1,9 @@
 """Row 18, and beside it what sessions cost in each store.
 
-Both sides of a row use one server and one table. The rows that are due do not let their commits
-wait for the disk (``synchronous_commit = off``), on either side: what is compared is the work.
-Where commits wait, as in service, they share the wait in a batch, and the ratio is the disk's:
-those rows stand beside.
+Both sides of a row use one server and one table. Each comparison is made twice: without the disk,
+where commits do not wait for it on either side (``synchronous_commit = off``) and what is compared
+is the work; and on disk, as in service, where a batch shares one wait. Of batches that are one call
+the former is due; of callers at once the latter, since each of them is a task before it is a row.
 
 * *A row at a time* is asyncpg as one uses it: a prepared INSERT … ON CONFLICT DO NOTHING on one
   connection, awaited before the next.
@@ -20,7 +20,7 @@ from uuid import UUID
 
 from benches.ratios import backends
 from benches.ratios.backends import wait_for
-from benches.ratios.sides import Row, Side, always
+from benches.ratios.sides import Row, Side, always, in_turn
 from sage_native import (
     Initiator,
     KeyEncryptionKey,
@@ -30,7 +30,7 @@ from sage_native import (
     resolve_did_key,
 )
 from sage_native.sessions import KeyRing, SessionManager
-from sage_native.storage import Outcome, RequestNonce
+from sage_native.storage import Activity, Outcome, RequestNonce
 from sage_native.storage.base import nonce_key
 from sage_native.storage.contract import made
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from benches.ratios.sides import Arguments
     from sage_native import Session
-    from sage_native.storage import SessionRow, Storage
+    from sage_native.storage import SessionRow, SessionStore, Storage
 
 BATCH_LEN = 1000
 SCOPE = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"
@@ -106,12 +106,33 @@ class OurWrites:
 
     def create_together(self) -> Side:
         """Return the side in which many callers create one session each, at once."""
+        return Side(
+            lambda rows: wait_for(_create_all(self._sessions, rows)),
+            _row_batches,
+            BATCH_LEN,
+            waits=True,
+        )
 
-        async def create(rows: Sequence[SessionRow]) -> bool:
-            await asyncio.gather(*map(self._sessions.create, rows))
+    def touch_many(self) -> Side:
+        """Return the side that notes the use of many sessions in one call."""
+        session_ids = self.stored()
+
+        async def touch(activities: Sequence[Activity]) -> bool:
+            await self._sessions.touch_many(activities)
             return True
 
-        return Side(lambda rows: wait_for(create(rows)), _row_batches, BATCH_LEN, waits=True)
+        def used(count: int) -> Iterator[Arguments]:
+            for _ in range(count):
+                now_ms = made.clock_ms()
+                yield ([Activity(session_id, now_ms, 1) for session_id in session_ids],)
+
+        return Side(lambda used: wait_for(touch(used)), used, BATCH_LEN, waits=True)
+
+    def stored(self) -> list[str]:
+        """Return the ids of sessions that were created for this."""
+        rows = _rows(BATCH_LEN)
+        wait_for(_create_all(self._sessions, rows))
+        return [row.session.session_id for row in rows]
 
     def create(self) -> Side:
         """Return the side that creates one session after the other."""
@@ -123,6 +144,11 @@ class OurWrites:
         return Side(lambda row: wait_for(create(row)), _single_rows, waits=True)
 
 
+async def _create_all(sessions: SessionStore, rows: Sequence[SessionRow]) -> bool:
+    await asyncio.gather(*map(sessions.create, rows))
+    return True
+
+
 class RowAtATime:
     """Nonces and sessions through asyncpg, one prepared INSERT after the other."""
 
@@ -132,6 +158,11 @@ class RowAtATime:
         "expires_ms, epoch, kek_id, wrapped_secret, idle_timeout_s, last_activity_ms) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
         "ON CONFLICT DO NOTHING RETURNING true"
+    )
+
+    TOUCH = (
+        "UPDATE sessions SET last_activity_ms = greatest(last_activity_ms, $3), "
+        "messages = messages + $4 WHERE store_name = $1 AND session_id = $2 RETURNING true"
     )
 
     def __init__(self, dsn: str) -> None:
@@ -146,6 +177,16 @@ class RowAtATime:
             return bool(await statement.fetchval(bucket, nonce_key(nonce)))
 
         return Side(lambda nonce: wait_for(admit(nonce)), _single_nonces, waits=True)
+
+    def touch(self, session_ids: Sequence[str]) -> Side:
+        """Return the side that notes the use of one session, each in its turn."""
+        statement = wait_for(self._connection.prepare(self.TOUCH))
+        found = [(UUID(session_id),) for session_id in session_ids]
+
+        async def touch(session_id: UUID) -> bool:
+            return bool(await statement.fetchval(NAME, session_id, made.clock_ms(), 1))
+
+        return Side(lambda key: wait_for(touch(key)), in_turn(found), waits=True)
 
     def create(self) -> Side:
         """Return the side that creates one session."""
@@ -266,43 +307,51 @@ def _of_store(name: str, storage: Callable[[], Storage]) -> tuple[Row, Row]:
     )
 
 
-def _against_row_at_a_time(*, waits_for_disk: bool) -> tuple[Row, ...]:
+def _against_row_at_a_time(*, on_disk: bool) -> tuple[Row, ...]:
     """Make the rows of batched writes; our side is opened first, since it makes the partitions."""
+    place = "on disk" if on_disk else "without the disk"
 
     def ours() -> OurWrites:
-        return OurWrites(
-            backends.postgres() if waits_for_disk else backends.postgres_without_disk()
-        )
+        return OurWrites(backends.postgres() if on_disk else backends.postgres_without_disk())
 
     def theirs() -> RowAtATime:
         return RowAtATime(
-            backends.postgres_dsn() if waits_for_disk else backends.postgres_without_disk_dsn()
+            backends.postgres_dsn() if on_disk else backends.postgres_without_disk_dsn()
         )
 
-    def row(operation: str, sides: Callable[[], tuple[Side, Side]]) -> Row:
-        if waits_for_disk:
-            return Row(18, f"{operation}, on disk", _POSTGRES, sides, standing="beside")
-        return Row(18, operation, _POSTGRES, sides, 12, 20)
+    def row(operation: str, sides: Callable[[], tuple[Side, Side]], *, is_due: bool) -> Row:
+        name = f"{operation}, {place}"
+        if is_due:
+            return Row(18, name, _POSTGRES, sides, 12, 20)
+        return Row(18, name, _POSTGRES, sides, standing="beside")
 
     return (
         row(
             "Nonce admit, PostgreSQL, batch of 1,000",
             lambda: (ours().admit_many(), theirs().admit()),
+            is_due=not on_disk,
+        ),
+        row(
+            "Session use, PostgreSQL, batch of 1,000",
+            lambda: (ours().touch_many(), theirs().touch(ours().stored())),
+            is_due=not on_disk,
         ),
         row(
             "Nonce admit, PostgreSQL, 1,000 callers at once",
             lambda: (ours().admit_together(), theirs().admit()),
+            is_due=on_disk,
         ),
         row(
             "Session create, PostgreSQL, 1,000 callers at once",
             lambda: (ours().create_together(), theirs().create()),
+            is_due=on_disk,
         ),
     )
 
 
 ROWS = (
-    *_against_row_at_a_time(waits_for_disk=False),
-    *_against_row_at_a_time(waits_for_disk=True),
+    *_against_row_at_a_time(on_disk=False),
+    *_against_row_at_a_time(on_disk=True),
     *_of_store("memory", backends.memory),
     *_of_store("SQLite", backends.sqlite),
     *_of_store("PostgreSQL", backends.postgres),

@@ -1,5 +1,3 @@
 DROP INDEX dids_by_owner;
-DROP INDEX sessions_by_kek;
-DROP INDEX sessions_by_expiry;
 DROP INDEX sessions_by_server;
 DROP INDEX sessions_by_client;

@@ -1,5 +1,3 @@
 CREATE INDEX sessions_by_client ON sessions (store_name, client_did, session_id);
 CREATE INDEX sessions_by_server ON sessions (store_name, server_did);
-CREATE INDEX sessions_by_expiry ON sessions (expires_ms);
-CREATE INDEX sessions_by_kek ON sessions (store_name, kek_id, session_id);
 CREATE INDEX dids_by_owner ON dids (owner, did);
