@@ -82,6 +82,12 @@ class CapacityError(SageError):
     code = "store_full"
 
 
+class RateLimitedError(CapacityError):
+    """Asked more often than allowed: nothing was done."""
+
+    code = "rate_limited"
+
+
 class StorageError(SageError):
     """A store failed, with its own error as ``__cause__``. Outcome unknown means refused."""
 

@@ -11,6 +11,7 @@ import pytest
 from sage_native import ReplayWindowTable, events
 from sage_native.exceptions import (
     AuthenticationError,
+    RateLimitedError,
     RekeyRequiredError,
     ReplayDetectedError,
     StorageError,
@@ -117,7 +118,7 @@ async def test_many_r1_at_once_decide_once_and_keep_the_session() -> None:
     assert await worker.get(client.session_id) is session, "not replaced by what is stored"
     client.accept_rekey(replies.pop())
     await says(worker, client)
-    assert len(worker._rekeying) == 0
+    assert len(worker._rekeyer.turns) == 0
 
 
 async def test_whoever_comes_waits_for_those_who_wait_already() -> None:
@@ -319,7 +320,7 @@ async def test_a_cancelled_rekey_strands_nobody(moment: str, *, shared: bool) ->
     assert (await worker.open(client.seal(b"as before")))[1] == b"as before"
     await rekey_at(worker, client)
     assert await meets_again(worker, client) <= (0 if shared else 1)
-    assert len(worker._rekeying) == 0
+    assert len(worker._rekeyer.turns) == 0
 
 
 async def test_a_session_that_is_closed_while_its_rekey_is_stored_stays_closed() -> None:
@@ -367,3 +368,26 @@ async def test_sessions_that_move_between_machines_rekey_and_get_on() -> None:
             for one in workers:
                 with pytest.raises((ReplayDetectedError, AuthenticationError, RekeyRequiredError)):
                     await one.open(again)
+
+
+async def test_a_session_rekeys_only_so_often_and_repeats_as_often_as_asked() -> None:
+    """Every epoch takes windows until the session ends: one client must not fill the table."""
+    site = Site()
+    worker = site.worker(rekey_burst=2, rekey_interval_s=1000)
+    client, other = await site.meet(worker), await site.meet(worker)
+    for _ in range(2):
+        request = client.rekey_request()
+        replies = {await worker.rekey(request) for _ in range(5)}
+        client.accept_rekey(replies.pop())
+        assert not replies
+        await says(worker, client)
+    request = client.rekey_request()
+    with pytest.raises(RateLimitedError):
+        await worker.rekey(request)
+    forged = bytearray(other.rekey_request())
+    forged[-1] ^= 1
+    for _ in range(5):
+        with pytest.raises(AuthenticationError):
+            await worker.rekey(bytes(forged))
+    await rekey_at(worker, other)
+    await says(worker, client)

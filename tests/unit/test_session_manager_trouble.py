@@ -344,7 +344,7 @@ async def test_a_flood_of_requests_to_rekey_leaves_nothing_behind() -> None:
     requests = [os.urandom(84) for _ in range(200)]
     results = await asyncio.gather(*map(worker.rekey, requests), return_exceptions=True)
     assert {type(result) for result in results} == {AuthenticationError, CapacityError}
-    assert len(worker._rekeying) == 0
+    assert len(worker._rekeyer.turns) == 0
     assert len(worker) == 0
 
 

@@ -43,9 +43,10 @@ from sage_native.exceptions import (
 from sage_native.protocol import RecordHeader
 from sage_native.sessions.loading import Loader
 from sage_native.sessions.making import Maker
+from sage_native.sessions.naming import session_id_of
 from sage_native.sessions.policy import SessionPolicy
+from sage_native.sessions.rekeying import Rekeyer
 from sage_native.sessions.served import Served
-from sage_native.sessions.turns import Turns
 from sage_native.sessions.upkeep import Upkeep
 from sage_native.storage.rows import check_metadata
 
@@ -62,9 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionManager"]
 
-R1_LEN = 84
 M3_LENS = (48, 112)
-_REKEY_ATTEMPTS = 4
 _CLOCK_STEP_MS = 3_600_000
 """By how much a clock may be set back without a record being refused for it."""
 
@@ -117,7 +116,7 @@ class SessionManager:
         self._maker = Maker(
             store, keys, self._served, self._loader, policy=self._policy, registry=registry
         )
-        self._rekeying = Turns()
+        self._rekeyer = Rekeyer(store, keys, self._served, self._loader, self._policy)
         self._draining = False
 
     async def __aenter__(self) -> Self:
@@ -173,7 +172,7 @@ class SessionManager:
         """
         if len(message) not in M3_LENS:
             raise HandshakeError("confirmation must be 48 or 112 bytes long")
-        session = self._table.get(_id_text(message))
+        session = self._table.get(session_id_of(message))
         if session is None:
             raise AuthenticationError("authentication failed")
         session.confirm(message, now_ms=now_ms)
@@ -282,23 +281,15 @@ class SessionManager:
             AuthenticationError: Unknown session, another epoch, or a wrong MAC.
             ExpiredError, SessionStateError: As ``Session.prepare_rekey``.
             KeyUnavailableError, CapacityError: As ``open``.
+            RateLimitedError: The session rekeys more often than the policy allows.
             StorageError: The store did not answer. The client may ask again.
 
         Cost: a read or two and a write in the store.
         Source: docs/protocol.md, "Rekey and resume".
         """
-        if len(request) != R1_LEN:
-            raise HandshakeError("rekey request must be 84 bytes long")
-        session_id = _id_text(request)
-        async with self._rekeying.of(session_id):
-            for _ in range(_REKEY_ATTEMPTS):
-                session = await self.get(session_id, now_ms=now_ms)
-                if session is None:
-                    raise AuthenticationError("authentication failed")
-                reply = await self._rekey_once(session, request, now_ms)
-                if reply is not None:
-                    return reply
-        raise StorageError("the session changes faster than it can be read")
+        return await self._rekeyer.answer(
+            request, lambda session_id: self.get(session_id, now_ms=now_ms), now_ms
+        )
 
     async def save(self, session: Session, *, now_ms: int | None = None) -> None:
         """Initiator: store the epoch that ``Session.accept_rekey`` has led to.
@@ -445,46 +436,6 @@ class SessionManager:
             events.store_failed(self._store.name, "delete", error)
         events.sessions_ended(reason, 1)
 
-    async def _rekey_once(
-        self, session: Session, request: bytes, now_ms: int | None
-    ) -> bytes | None:
-        """Answer an R1, or return None if the session has changed and must be looked at again."""
-        try:
-            prepared = session.prepare_rekey(request, now_ms=now_ms)
-        except (AuthenticationError, ExpiredError):
-            # Only an R1 of an epoch to come, or a session that has ended here, is worth a look.
-            if not session.closed and _epoch_of(request) <= (session.epoch or 0):
-                raise
-            if await self._loader.load(session.session_id, now_ms) in {None, session}:
-                raise
-            return None
-        key, name = self._keys.current, self._store.name
-        row = session.wrap(key, store=name, prepared=prepared, now_ms=now_ms)
-        if row is None:
-            return session.commit_rekey(prepared, now_ms=now_ms)
-        try:
-            await self._store.advance(row, from_epoch=row.epoch - 1)
-        except ConflictError:
-            if await self._loader.load(session.session_id, now_ms) in {None, session}:
-                # The row is gone, or cannot be moved on from: the session has ended elsewhere.
-                self._served.end(session.session_id)
-            return None
-        if self._table.get(session.session_id) is not session:
-            return None  # loaded anew while its row was written: that one answers
-        reply = session.commit_rekey(prepared, now_ms=now_ms)
-        events.session_rekeyed(row.epoch)
-        return reply
-
 
 def _unheard() -> StorageError:
     return StorageError("sessions cannot be checked, since their store does not answer")
-
-
-def _epoch_of(request: bytes) -> int:
-    return int.from_bytes(request[16:20], "big")
-
-
-def _id_text(message: bytes) -> str:
-    """Spell the session id that M3 and R1 begin with."""
-    digits = message[:16].hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -24,6 +24,9 @@ class SessionPolicy:
         max_sessions_per_client: The most stored sessions of one client DID, counted exactly.
         max_half_open: The most sessions of this process that wait for their confirmation.
         max_half_open_per_client: The same, of one client DID.
+        rekey_burst: How many rekeys a session may do at once. Each takes a window of the table that
+            workers share, until the session ends.
+        rekey_interval_s: How often it may rekey after that.
         max_loads: The most sessions that are being looked up in the store at a time.
         refresh_interval_s: How often use is written behind, and how long a session in use that was
             ended or rekeyed by another worker may still be served as it was.
@@ -44,6 +47,8 @@ class SessionPolicy:
     max_sessions_per_client: int = 1000
     max_half_open: int = 10_000
     max_half_open_per_client: int = 64
+    rekey_burst: int = 16
+    rekey_interval_s: float = 10.0
     max_loads: int = 256
     refresh_interval_s: float = 5.0
     cleanup_interval_s: float = 60.0
