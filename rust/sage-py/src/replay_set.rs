@@ -19,8 +19,8 @@ use crate::secrecy::refuse_copies;
 /// Remembers (scope, nonce) pairs until their time has passed, and admits each exactly once.
 ///
 /// Args:
-///     capacity: How many nonces there is room for, at least; about 13 bytes each, taken when they
-///         are first touched (at once, with a path).
+///     capacity: How many nonces there is room for, at least; about 13 bytes each, taken at once. Of
+///         more than five million, without a path, they are taken when they are first touched.
 ///     horizon_ms: How far ahead of the clock ``remember_until_ms`` may lie, in ms, up to 31 days.
 ///         180,000 is what handshakes need. Time is cut into generations of a 512th to a 256th of it,
 ///         of 1,024 ms at the least: entries may live one longer than asked, and one more ahead is
