@@ -32,6 +32,12 @@ impl Line {
         Self { words, free_bits: free_bits & SLOT_BITS, held_bits: held_bits & !free_bits & SLOT_BITS }
     }
 
+    /// The first word.
+    #[inline]
+    pub(crate) const fn mark(&self) -> u64 {
+        self.words[0]
+    }
+
     /// Reads the line at `at`, by whatever is fastest here.
     #[inline]
     pub(crate) fn read<W: Words + ?Sized>(
