@@ -252,8 +252,8 @@ impl<W: Words + ?Sized> Table<'_, W> {
         let line = name.home(self.layout.line_count);
         let home = self.read_line(line, name, floor);
         // So most searches end.
-        if home.held_bits == 0 && home.free_bits != 0 && home.mark() < floor {
-            return Found::Free { place: self.place(line, &home, home.free_bits), passed_count: 0 };
+        if home.held_bits == 0 && home.free_bits != 0 && home.is_last {
+            return Found::Free { place: self.place(line, home.free_bits, home), passed_count: 0 };
         }
         self.search_on(name, floor, line, home)
     }
@@ -266,9 +266,9 @@ impl<W: Words + ?Sized> Table<'_, W> {
                 line = self.next_line(line);
                 seen = self.read_line(line, name, floor);
             }
-            let Line { free_bits, held_bits, .. } = seen;
+            let Line { free_bits, held_bits, is_last, .. } = seen;
             if held_bits != 0 {
-                let place = self.place(line, &seen, held_bits);
+                let place = self.place(line, held_bits, seen);
                 if place.slot.is_final() {
                     return Found::Final(place);
                 }
@@ -276,9 +276,9 @@ impl<W: Words + ?Sized> Table<'_, W> {
                 return Found::Tentative { place, is_first, passed_count };
             }
             if free.is_none() && free_bits != 0 {
-                free = Some(Found::Free { place: self.place(line, &seen, free_bits), passed_count });
+                free = Some(Found::Free { place: self.place(line, free_bits, seen), passed_count });
             }
-            if free.is_some() && seen.mark() < floor {
+            if free.is_some() && is_last {
                 break;
             }
         }
@@ -290,11 +290,10 @@ impl<W: Words + ?Sized> Table<'_, W> {
         Line::read(self.words, self.line_at(line), name.fingerprint, floor)
     }
 
-    /// The first of some slots of a line.
+    /// The first of the slots that a look has chosen.
     #[inline]
-    fn place(&self, line: u64, seen: &Line, bits: u8) -> Place {
-        let offset = bits.trailing_zeros() as usize % LINE_WORDS;
-        Place { at: self.line_at(line) + offset, slot: Slot::from_word(seen.words[offset]) }
+    fn place(&self, line: u64, bits: u8, seen: Line) -> Place {
+        Place { at: self.line_at(line) + bits.trailing_zeros() as usize, slot: Slot::from_word(seen.word) }
     }
 
     #[inline]
