@@ -118,7 +118,7 @@ class ReplaySet(NativeReplaySet):  # noqa: D101 - the native class says it
             StorageError: The system refused, with its OSError as ``__cause__``.
             UsageError: ``capacity`` or ``horizon_ms`` is out of its range.
 
-        Cost: 1 ms, and for a new file about 5 ms a million nonces.
+        Cost: 1 ms, and for a new file up to 20 ms a million nonces.
         Source: docs/adr/0011-a-lock-free-replay-table.md.
         """
         return cls(capacity, horizon_ms=horizon_ms, path=path, now_ms=now_ms)

@@ -63,6 +63,32 @@ impl Drop for Sha256 {
     }
 }
 
+/// AES-128, one block at a time. The key is none that is worth erasing: it stands in the table that it
+/// belongs to.
+pub(crate) struct Aes128 {
+    key: aws_lc_sys::AES_KEY,
+}
+
+impl Aes128 {
+    pub(crate) fn new(key: &[u8; 16]) -> Self {
+        let mut expanded = MaybeUninit::zeroed();
+        // SAFETY: the key has the 128 bits that are said; for them the call cannot fail, and it writes
+        // what encryption reads of the structure. All of it is plain integers, zeroed before.
+        let key = unsafe {
+            aws_lc_sys::AES_set_encrypt_key(key.as_ptr(), 128, expanded.as_mut_ptr());
+            expanded.assume_init()
+        };
+        Self { key }
+    }
+
+    pub(crate) fn encrypt(&self, block: &[u8; 16]) -> [u8; 16] {
+        let mut encrypted = [0; 16];
+        // SAFETY: both blocks have 16 bytes; the key is expanded.
+        unsafe { aws_lc_sys::AES_encrypt(block.as_ptr(), encrypted.as_mut_ptr(), &raw const self.key) };
+        encrypted
+    }
+}
+
 /// SHA-256 over the concatenation of `parts`.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();

@@ -215,10 +215,10 @@ impl<'py> FromPyObject<'_, 'py> for Batch<'py> {
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         if let Ok(list) = object.cast::<PyList>() {
-            return list.iter().map(bytes_item).collect::<PyResult<_>>().map(Self::Items);
+            return bytes_items(list.iter()).map(Self::Items);
         }
         if let Ok(tuple) = object.cast::<PyTuple>() {
-            return tuple.iter().map(bytes_item).collect::<PyResult<_>>().map(Self::Items);
+            return bytes_items(tuple.iter()).map(Self::Items);
         }
         let buffer = contiguous(&object)?;
         let [count, row_len] = *buffer.shape() else {
@@ -239,6 +239,17 @@ impl<'py> FromPyObject<'_, 'py> for Batch<'py> {
         }
         Ok(Self::Rows { buffer, count, row_len })
     }
+}
+
+/// Results that are collected do not say how many they are, and the vector would be moved as it grows.
+fn bytes_items<'py>(
+    items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let mut checked = Vec::with_capacity(items.len());
+    for item in items {
+        checked.push(bytes_item(item)?);
+    }
+    Ok(checked)
 }
 
 fn bytes_item(item: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {

@@ -19,8 +19,8 @@ use crate::secrecy::refuse_copies;
 /// Remembers (scope, nonce) pairs until their time has passed, and admits each exactly once.
 ///
 /// Args:
-///     capacity: How many nonces there is room for, at least; about 13 bytes each, taken when they
-///         are first touched (at once, with a path).
+///     capacity: How many nonces there is room for, at least; about 13 bytes each, taken at once. Of
+///         more than five million, without a path, they are taken when they are first touched.
 ///     horizon_ms: How far ahead of the clock ``remember_until_ms`` may lie, in ms, up to 31 days.
 ///         180,000 is what handshakes need. Time is cut into generations of a 512th to a 256th of it,
 ///         of 1,024 ms at the least: entries may live one longer than asked, and one more ahead is
@@ -135,9 +135,11 @@ impl ReplaySet {
             remember_until_ms: *ends.get(at).unwrap_or(&ends[0]),
         });
         let expected_ns = nonces.len() * detach::ADMIT_NS;
-        let verdicts =
-            detach::run(py, expected_ns, || self.inner.admit_many(purpose.as_bytes(), batch, now_ms));
-        codes(py, &verdicts, self.inner.capacity())
+        let mut codes = Codes::for_count(nonces.len());
+        detach::run(py, expected_ns, || {
+            self.inner.admit_each(purpose.as_bytes(), batch, now_ms, |verdict| codes.add(verdict));
+        });
+        codes.told(py, self.inner.capacity())
     }
 
     /// How many nonces there is room for, at least.
@@ -202,39 +204,59 @@ impl ReplaySet {
     }
 }
 
-/// Verdicts as `sage_native.replay` reads them. That the file is gone is raised: it holds for the
-/// whole batch.
-fn codes<'py>(
-    py: Python<'py>,
-    verdicts: &[Result<(), AdmitError>],
-    capacity: u64,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let mut codes = Vec::with_capacity(verdicts.len());
-    let (mut replayed, mut given_up, mut full) = (0, 0, 0);
-    let counted = |count: &mut usize, code: u8| {
-        *count += 1;
-        code
-    };
-    for verdict in verdicts {
-        codes.push(match verdict {
-            Ok(()) => 1_u8,
-            Err(AdmitError::Replayed) => counted(&mut replayed, 0),
-            Err(AdmitError::GivenUp) => counted(&mut given_up, 0),
-            Err(AdmitError::Full) => counted(&mut full, 2),
-            Err(
-                error @ (AdmitError::TooFarAhead { .. }
-                | AdmitError::BeyondBudget(_)
-                | AdmitError::OtherEnd
-                | AdmitError::Orphaned),
-            ) => return Err(errors::admit(py, *error, "a request nonce of the batch", capacity)),
-        });
+/// Verdicts as `sage_native.replay` reads them, a byte each.
+struct Codes {
+    codes: Vec<u8>,
+    replayed: usize,
+    given_up: usize,
+    full: usize,
+    failure: Option<AdmitError>,
+}
+
+impl Codes {
+    fn for_count(count: usize) -> Self {
+        Self { codes: Vec::with_capacity(count), replayed: 0, given_up: 0, full: 0, failure: None }
     }
-    for (reason, count) in [("replayed", replayed), ("given_up", given_up), ("full", full)] {
-        if count > 0 {
-            events::refused(py, reason, count);
+
+    #[inline]
+    fn add(&mut self, verdict: Result<(), AdmitError>) {
+        let code = match verdict {
+            Ok(()) => 1,
+            Err(error) => self.refused(error),
+        };
+        self.codes.push(code);
+    }
+
+    #[cold]
+    fn refused(&mut self, error: AdmitError) -> u8 {
+        match error {
+            AdmitError::Replayed => self.replayed += 1,
+            AdmitError::GivenUp => self.given_up += 1,
+            AdmitError::Full => {
+                self.full += 1;
+                return 2;
+            }
+            AdmitError::TooFarAhead { .. }
+            | AdmitError::BeyondBudget(_)
+            | AdmitError::OtherEnd
+            | AdmitError::Orphaned => self.failure = self.failure.or(Some(error)),
         }
+        0
     }
-    Ok(PyBytes::new(py, &codes))
+
+    /// That the file is gone is raised: it holds for the whole batch.
+    fn told(self, py: Python<'_>, capacity: u64) -> PyResult<Bound<'_, PyBytes>> {
+        if let Some(error) = self.failure {
+            return Err(errors::admit(py, error, "a request nonce of the batch", capacity));
+        }
+        for (reason, count) in [("replayed", self.replayed), ("given_up", self.given_up), ("full", self.full)]
+        {
+            if count > 0 {
+                events::refused(py, reason, count);
+            }
+        }
+        Ok(PyBytes::new(py, &self.codes))
+    }
 }
 
 /// One scope for all nonces of a batch, or one for each.

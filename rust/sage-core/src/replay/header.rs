@@ -28,7 +28,7 @@ pub(crate) const HEADER_WORDS: usize = 512;
 pub(crate) const MAX_CAPACITY: u64 = 1 << 32;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SAGEplay");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 const FLOOR_AT: usize = 64;
 const CURSOR_AT: usize = 128;

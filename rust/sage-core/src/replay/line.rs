@@ -6,14 +6,18 @@
 use super::slot::{Fingerprint, Slot};
 use super::words::{LINE_WORDS, Words};
 
-/// A line as it was read: its words, and one bit for each slot, the first slot in bit 1.
+/// What a search asks of a line, with one bit for each slot, the first slot in bit 1. It fits two
+/// registers, and so never goes through memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line {
-    pub(crate) words: [u64; LINE_WORDS],
+    /// The word of the first slot that is held, or if none is, that is free; 0 if none is either.
+    pub(crate) word: u64,
     /// Free at the floor.
     pub(crate) free_bits: u8,
     /// Taken, and with the fingerprint that is searched.
     pub(crate) held_bits: u8,
+    /// The mark is over: no living entry lies beyond that had to pass the line.
+    pub(crate) is_last: bool,
 }
 
 /// The bits of slots; the first word of a line is its mark.
@@ -29,7 +33,10 @@ impl Line {
             free_bits |= u8::from(slot.is_free(floor)) << offset;
             held_bits |= u8::from(slot.holds(fingerprint)) << offset;
         }
-        Self { words, free_bits: free_bits & SLOT_BITS, held_bits: held_bits & !free_bits & SLOT_BITS }
+        let (free_bits, held_bits) = (free_bits & SLOT_BITS, held_bits & !free_bits & SLOT_BITS);
+        let chosen_bits = if held_bits == 0 { free_bits } else { held_bits };
+        let word = words.get(chosen_bits.trailing_zeros() as usize).copied().unwrap_or_default();
+        Self { word, free_bits, held_bits, is_last: words[0] < floor }
     }
 
     /// Reads the line at `at`, by whatever is fastest here.
@@ -54,8 +61,9 @@ mod wide {
 
     use core::arch::asm;
     use core::arch::x86_64::{
-        __m512i, _mm512_cmpeq_epi64_mask, _mm512_set1_epi64, _mm512_srli_epi64, _mm512_storeu_si512,
-        _mm512_sub_epi64, _mm512_test_epi64_mask, _mm512_testn_epi64_mask,
+        __m512i, _mm_cvtsi128_si64, _mm512_castsi512_si128, _mm512_cmpeq_epi64_mask, _mm512_cmplt_epu64_mask,
+        _mm512_maskz_compress_epi64, _mm512_set1_epi64, _mm512_srli_epi64, _mm512_sub_epi64,
+        _mm512_test_epi64_mask, _mm512_testn_epi64_mask,
     };
     use core::sync::atomic::AtomicU64;
     use core::sync::atomic::Ordering::Relaxed;
@@ -101,16 +109,17 @@ mod wide {
                 options(nostack, preserves_flags),
             );
         }
-        let ages = _mm512_sub_epi64(_mm512_srli_epi64::<1>(words), _mm512_set1_epi64(floor as i64));
+        let floor = _mm512_set1_epi64(floor as i64);
+        let ages = _mm512_sub_epi64(_mm512_srli_epi64::<1>(words), floor);
         let over = _mm512_test_epi64_mask(ages, _mm512_set1_epi64(TAG_SPAN as i64 / 2));
         let vacant = _mm512_testn_epi64_mask(words, _mm512_set1_epi64(!VACANT as i64));
         let prints = _mm512_srli_epi64::<{ 64 - FINGERPRINT_BITS }>(words);
         let held = _mm512_cmpeq_epi64_mask(prints, _mm512_set1_epi64(fingerprint.bits() as i64));
-        let free = over | vacant;
-        let mut out = [0; LINE_WORDS];
-        // SAFETY: writes the 64 bytes of the array.
-        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), words) };
-        Line { words: out, free_bits: free & SLOT_BITS, held_bits: held & !free & SLOT_BITS }
+        let (free_bits, held_bits) = ((over | vacant) & SLOT_BITS, held & !(over | vacant) & SLOT_BITS);
+        let chosen_bits = if held_bits == 0 { free_bits } else { held_bits };
+        let chosen = _mm512_castsi512_si128(_mm512_maskz_compress_epi64(chosen_bits, words));
+        let is_last = _mm512_cmplt_epu64_mask(words, floor) & 1 != 0;
+        Line { word: _mm_cvtsi128_si64(chosen) as u64, free_bits, held_bits, is_last }
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::admission::AdmitError;
 use super::file::{self, OpenError};
 use super::generation::MAX_HORIZON_MS;
-use super::header::{Geometry, Header, MAX_CAPACITY};
+use super::header::{Geometry, Header, Kind, MAX_CAPACITY};
 use super::mapping::Mapping;
 use super::moment::Moment;
 use super::table::{Layout, Table};
@@ -65,6 +65,10 @@ impl Memory {
                 (opened.mapping, Some(Place::new(path, opened.file)?))
             }
         };
+        // Nonces go anywhere, so nearly all pages of a set are taken soon. Few windows take few pages.
+        if geometry.kind == Kind::Set {
+            mapping.gather();
+        }
         Ok(Self { mapping, layout: geometry.layout(), geometry, place, asked: AtomicU64::new(0) })
     }
 

@@ -24,6 +24,7 @@
 
 mod admission;
 mod boot;
+mod cipher;
 mod counters;
 mod file;
 mod fingerprint;

@@ -1,5 +1,6 @@
 //! The replay set over request nonces.
 
+use core::ptr;
 use std::path::Path;
 
 use super::admission::AdmitError;
@@ -104,24 +105,26 @@ impl ReplaySet {
         verdict
     }
 
-    /// Admits each nonce of a batch by itself, in order; of equal ones the first is admitted.
-    /// Returns one verdict for each.
-    pub fn admit_many<'a>(
+    /// Admits each nonce of a batch by itself, in order; of equal ones the first is admitted. Calls
+    /// `tell` with one verdict for each.
+    #[inline]
+    pub fn admit_each<'a>(
         &self,
         purpose: &[u8],
         nonces: impl IntoIterator<Item = Nonce<'a>>,
         now_ms: u64,
-    ) -> Vec<Result<(), AdmitError>> {
+        mut tell: impl FnMut(Result<(), AdmitError>),
+    ) {
         let mut begun: Option<(&[u8], Begun<'_>)> = None;
         let mut entered: Option<(u64, Result<u64, AdmitError>)> = None;
         let mut nonces = nonces.into_iter();
-        let mut verdicts = Vec::with_capacity(nonces.size_hint().0);
         let mut block = Vec::with_capacity(BLOCK_LEN);
+        let mut admitted_count = 0;
         loop {
             for Nonce { scope, nonce, remember_until_ms } in nonces.by_ref().take(BLOCK_LEN) {
                 // Batches often have few scopes and times: what the last one gave is kept.
                 let begun = match &begun {
-                    Some((last, begun)) if *last == scope => begun,
+                    Some((last, begun)) if ptr::eq(*last, scope) || *last == scope => begun,
                     _ => &begun.insert((scope, self.namer.begin(purpose, scope))).1,
                 };
                 let name = begun.name(nonce);
@@ -136,12 +139,31 @@ impl ReplaySet {
                 block.push((name, generation));
             }
             if block.is_empty() {
-                self.counters.count_all(&verdicts);
-                return verdicts;
+                break;
             }
-            let decided = block.drain(..).map(|(name, entered)| self.decide(name, entered?));
-            verdicts.extend(decided);
+            for (name, entered) in block.drain(..) {
+                let verdict = entered.and_then(|generation| self.decide(name, generation));
+                // One addition for all that are admitted.
+                match verdict {
+                    Ok(()) => admitted_count += 1,
+                    Err(_) => self.counters.count(&verdict),
+                }
+                tell(verdict);
+            }
         }
+        self.counters.count_admitted(admitted_count);
+    }
+
+    /// As [`ReplaySet::admit_each`]; returns the verdicts.
+    pub fn admit_many<'a>(
+        &self,
+        purpose: &[u8],
+        nonces: impl IntoIterator<Item = Nonce<'a>>,
+        now_ms: u64,
+    ) -> Vec<Result<(), AdmitError>> {
+        let mut verdicts = Vec::new();
+        self.admit_each(purpose, nonces, now_ms, |verdict| verdicts.push(verdict));
+        verdicts
     }
 
     /// Since when nothing is missing, in ms: when the set was made, or when its file was found to be

@@ -249,18 +249,26 @@ impl<W: Words + ?Sized> Table<'_, W> {
 
     #[inline]
     fn search(&self, name: Name, floor: u64) -> Found {
+        let line = name.home(self.layout.line_count);
+        let home = self.read_line(line, name, floor);
+        // So most searches end.
+        if home.held_bits == 0 && home.free_bits != 0 && home.is_last {
+            return Found::Free { place: self.place(line, home.free_bits, home), passed_count: 0 };
+        }
+        self.search_on(name, floor, line, home)
+    }
+
+    #[inline(never)]
+    fn search_on(&self, name: Name, floor: u64, mut line: u64, mut seen: Line) -> Found {
         let mut free = None;
-        let mut line = name.home(self.layout.line_count);
         for passed_count in 0..MAX_RUN.min(self.layout.line_count) {
-            let line_at = self.line_at(line);
-            let Line { words, free_bits, held_bits } =
-                Line::read(self.words, line_at, name.fingerprint, floor);
-            let place = |bits: u8| {
-                let offset = bits.trailing_zeros() as usize;
-                Place { at: line_at + offset, slot: Slot::from_word(words[offset]) }
-            };
+            if passed_count > 0 {
+                line = self.next_line(line);
+                seen = self.read_line(line, name, floor);
+            }
+            let Line { free_bits, held_bits, is_last, .. } = seen;
             if held_bits != 0 {
-                let place = place(held_bits);
+                let place = self.place(line, held_bits, seen);
                 if place.slot.is_final() {
                     return Found::Final(place);
                 }
@@ -268,15 +276,24 @@ impl<W: Words + ?Sized> Table<'_, W> {
                 return Found::Tentative { place, is_first, passed_count };
             }
             if free.is_none() && free_bits != 0 {
-                free = Some(Found::Free { place: place(free_bits), passed_count });
+                free = Some(Found::Free { place: self.place(line, free_bits, seen), passed_count });
             }
-            // The first word is the mark.
-            if free.is_some() && words[0] < floor {
+            if free.is_some() && is_last {
                 break;
             }
-            line = self.next_line(line);
         }
         free.unwrap_or(Found::Nothing)
+    }
+
+    #[inline]
+    fn read_line(&self, line: u64, name: Name, floor: u64) -> Line {
+        Line::read(self.words, self.line_at(line), name.fingerprint, floor)
+    }
+
+    /// The first of the slots that a look has chosen.
+    #[inline]
+    fn place(&self, line: u64, bits: u8, seen: Line) -> Place {
+        Place { at: self.line_at(line) + bits.trailing_zeros() as usize, slot: Slot::from_word(seen.word) }
     }
 
     #[inline]
