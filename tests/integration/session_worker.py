@@ -94,7 +94,7 @@ async def _work(pipe: Connection, directory: Path, seed: bytes) -> None:
     )
     windows = ReplayWindowTable.open(directory / "windows", capacity=10_000)
     keys = KeyRing(KeyEncryptionKey("kek-1", bytes(32)))
-    policy = SessionPolicy(refresh_interval_s=0.1, rekey_burst=1_000_000)
+    policy = SessionPolicy(refresh_interval_s=0.1, max_epochs_per_client=1_000_000)
     async with (
         await SqliteStorage.open(directory / "sage.db") as storage,
         SessionManager(

@@ -64,7 +64,7 @@ class Workers(RuleBasedStateMachine):
 
     @initialize(shared=st.booleans())
     def meet(self, shared: bool) -> None:  # noqa: FBT001 - drawn
-        policy = SessionPolicy(lifetime_s=86_400, rekey_burst=1_000_000)
+        policy = SessionPolicy(lifetime_s=86_400, max_epochs_per_client=1_000_000)
         horizon_ms = 86_400_000 + HOUR_MS
         windows = ReplayWindowTable(1000, horizon_ms=horizon_ms, now_ms=NOW_MS) if shared else None
         self.site = Site(windows=windows, policy=policy)

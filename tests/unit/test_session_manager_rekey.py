@@ -370,24 +370,58 @@ async def test_sessions_that_move_between_machines_rekey_and_get_on() -> None:
                     await one.open(again)
 
 
-async def test_a_session_rekeys_only_so_often_and_repeats_as_often_as_asked() -> None:
+async def test_a_client_begins_only_so_many_epochs_and_hears_of_them_as_often_as_it_asks() -> None:
     """Every epoch takes windows until the session ends: one client must not fill the table."""
     site = Site()
-    worker = site.worker(rekey_burst=2, rekey_interval_s=1000)
-    client, other = await site.meet(worker), await site.meet(worker)
+    worker = site.worker(max_epochs_per_client=3)
+    client = await site.meet(worker)
     for _ in range(2):
         request = client.rekey_request()
+        forged = bytearray(request)
+        forged[-1] ^= 1
+        for _ in range(5):
+            with pytest.raises(AuthenticationError):
+                await worker.rekey(bytes(forged))
         replies = {await worker.rekey(request) for _ in range(5)}
         client.accept_rekey(replies.pop())
         assert not replies
         await says(worker, client)
-    request = client.rekey_request()
+    with pytest.raises(RateLimitedError, match="has begun 3 epochs"):
+        await worker.rekey(client.rekey_request())
     with pytest.raises(RateLimitedError):
-        await worker.rekey(request)
-    forged = bytearray(other.rekey_request())
-    forged[-1] ^= 1
-    for _ in range(5):
-        with pytest.raises(AuthenticationError):
-            await worker.rekey(bytes(forged))
-    await rekey_at(worker, other)
+        site.accept(worker)
+    await says(worker, client)
+
+
+async def test_a_rekey_that_comes_while_its_session_is_stored_waits_for_it() -> None:
+    site = Site()
+    worker = site.worker()
+    client, m3, _ = site.accept(worker)
+    gate = site.store.before["create"] = Gate()
+    confirmed = asyncio.create_task(worker.confirm(m3))
+    await gate.reached()
+    answered = asyncio.create_task(worker.rekey(client.rekey_request()))
+    await asyncio.sleep(0)
+    gate.open()
+    client.accept_rekey(await answered)
+    await confirmed
+    await says(worker, client)
+
+
+async def test_forged_requests_make_no_queue_before_the_real_one() -> None:
+    site = Site()
+    worker, other = site.worker(), site.worker()
+    client = await site.meet(worker)
+    client.accept_rekey(await other.rekey(client.rekey_request()))
+    request = client.rekey_request()  # of the epoch that this worker does not know yet
+    forgeries = []
+    for number in range(200):
+        forged = bytearray(request)
+        forged[40] ^= number % 255 + 1
+        forgeries.append(asyncio.create_task(worker.rekey(bytes(forged))))
+    reply = await worker.rekey(request)
+    refused = await asyncio.gather(*forgeries, return_exceptions=True)
+    assert {type(error) for error in refused} == {AuthenticationError}
+    assert site.store.calls["get"] <= 4
+    client.accept_rekey(reply)
     await says(worker, client)

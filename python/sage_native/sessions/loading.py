@@ -151,6 +151,7 @@ class Loader:
         )
         if row.restored:
             session.demand_rekey()
+        session.limit_incarnations(self._policy.max_incarnations)
         if self._policy.max_messages is not None:
             session.limit_messages(self._policy.max_messages, stored=self._messages(row))
         return session

@@ -87,6 +87,12 @@ class Maker:
         while self._making:
             await asyncio.wait(self._making.values())
 
+    async def settled(self, session_id: str) -> None:
+        """Wait until a session is not being made; whether it was is for others to see."""
+        task = self._making.get(session_id)
+        if task is not None:
+            await asyncio.wait([task])
+
     async def _once(self, session_id: str, make: Callable[[], Coroutine[None, None, None]]) -> None:
         task = self._making.get(session_id)
         if task is None:

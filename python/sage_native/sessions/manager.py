@@ -44,6 +44,7 @@ from sage_native.protocol import RecordHeader
 from sage_native.sessions.loading import Loader
 from sage_native.sessions.making import Maker
 from sage_native.sessions.naming import session_id_of
+from sage_native.sessions.pace import Pace
 from sage_native.sessions.policy import SessionPolicy
 from sage_native.sessions.rekeying import Rekeyer
 from sage_native.sessions.served import Served
@@ -116,7 +117,16 @@ class SessionManager:
         self._maker = Maker(
             store, keys, self._served, self._loader, policy=self._policy, registry=registry
         )
-        self._rekeyer = Rekeyer(store, keys, self._served, self._loader, self._policy)
+        epochs = self._policy.epochs_of_client(None if windows is None else windows.capacity)
+        self._pace = Pace(epochs, self._policy.lifetime_s)
+        self._rekeyer = Rekeyer(
+            store,
+            keys,
+            self._served,
+            self._loader,
+            pace=self._pace,
+            settled=self._maker.settled,
+        )
         self._draining = False
 
     async def __aenter__(self) -> Self:
@@ -138,11 +148,13 @@ class SessionManager:
 
         Raises:
             CapacityError: Too many sessions, of this client or in all, or the manager drains.
+            RateLimitedError: The client begins too many epochs.
             HandshakeError, SessionStateError: As ``Request.accept``.
 
         Cost: as ``Request.accept``, 40 µs; no I/O.
         """
         self._check_room(request.client_did, now_ms)
+        self._pace.spend(request.client_did)
         message, session = request.accept(
             lifetime_s=self._policy.lifetime_s,
             idle_timeout_s=self._policy.idle_timeout_s,
@@ -281,7 +293,7 @@ class SessionManager:
             AuthenticationError: Unknown session, another epoch, or a wrong MAC.
             ExpiredError, SessionStateError: As ``Session.prepare_rekey``.
             KeyUnavailableError, CapacityError: As ``open``.
-            RateLimitedError: The session rekeys more often than the policy allows.
+            RateLimitedError: The client begins too many epochs.
             StorageError: The store did not answer. The client may ask again.
 
         Cost: a read or two and a write in the store.
@@ -416,6 +428,7 @@ class SessionManager:
     def _prepare(self, session: Session, now_ms: int | None) -> None:
         if self._windows is not None:
             session.share_windows(self._windows, now_ms=now_ms)
+        session.limit_incarnations(self._policy.max_incarnations)
         if self._policy.max_messages is not None:
             session.limit_messages(self._policy.max_messages)
 

@@ -1,7 +1,7 @@
-"""How often a session may rekey.
+"""How many epochs a client may begin.
 
-Each epoch takes windows of the table that workers share, until the session ends. Without a limit
-one client fills it, and nobody else's records are opened.
+Each epoch, of a handshake or a rekey, takes windows of the table that workers share, until its
+session is over. Without a limit one client fills the table, and nobody else's records are opened.
 """
 
 from __future__ import annotations
@@ -19,42 +19,44 @@ __all__ = ["Pace"]
 
 
 class Pace:
-    """A token bucket for each session that rekeyed lately, and nothing for the others.
+    """A token bucket for each client that began an epoch lately, and nothing for the others.
 
     Args:
-        burst: How many rekeys a session may do at once.
-        interval_s: How long one of them takes to come back, in seconds.
+        burst: How many epochs a client may begin at once.
+        period_s: How long it takes until it may begin as many again, in seconds.
         clock: Seconds that never go back.
     """
 
     def __init__(
-        self, burst: int, interval_s: float, *, clock: Callable[[], float] = time.monotonic
+        self, burst: int, period_s: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._burst = burst
-        self._interval_s = interval_s
+        self._period_s = period_s
+        self._interval_s = period_s / burst
         self._clock = clock
-        # When the bucket of a session will be full again; who rekeyed last stands last.
+        # When the bucket of a client will be full again; who came last stands last.
         self._full_at_s: OrderedDict[str, float] = OrderedDict()
 
-    def spend(self, session_id: str) -> None:
-        """Take one rekey of a session.
+    def spend(self, client_did: str) -> None:
+        """Take one epoch of a client.
 
         Raises:
             RateLimitedError: It has none left.
         """
         now_s = self._clock()
         self._forget_full(now_s)
-        full_at_s = max(now_s, self._full_at_s.get(session_id, now_s)) + self._interval_s
-        if full_at_s - now_s > self._burst * self._interval_s:
+        full_at_s = max(now_s, self._full_at_s.get(client_did, now_s)) + self._interval_s
+        # Sums of fractions are not exact.
+        if full_at_s - now_s > self._period_s + self._interval_s * 1e-6:
             raise RateLimitedError(
-                f"a session may rekey {self._burst} times at once and then every "
-                f"{self._interval_s:g} s"
+                f"this client has begun {self._burst} epochs, by handshakes and rekeys; it may "
+                f"begin as many within {self._period_s:g} s"
             )
-        self._full_at_s[session_id] = full_at_s
-        self._full_at_s.move_to_end(session_id)
+        self._full_at_s[client_did] = full_at_s
+        self._full_at_s.move_to_end(client_did)
 
     def __len__(self) -> int:
-        """Return of how many sessions something is remembered."""
+        """Return of how many clients something is remembered."""
         return len(self._full_at_s)
 
     def __bool__(self) -> bool:
@@ -63,7 +65,7 @@ class Pace:
     def _forget_full(self, now_s: float) -> None:
         # The oldest first; one that is not full yet hides full ones behind it for a while.
         while self._full_at_s:
-            session_id, full_at_s = next(iter(self._full_at_s.items()))
+            client_did, full_at_s = next(iter(self._full_at_s.items()))
             if full_at_s > now_s:
                 return
-            del self._full_at_s[session_id]
+            del self._full_at_s[client_did]

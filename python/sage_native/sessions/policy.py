@@ -8,6 +8,10 @@ from sage_native.exceptions import ConfigurationError
 
 __all__ = ["SessionPolicy"]
 
+EPOCHS_WITHOUT_TABLE = 10_000
+MIN_EPOCHS_PER_CLIENT = 16
+"""What a client may do with the smallest table: else it could not even meet again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionPolicy:
@@ -24,9 +28,12 @@ class SessionPolicy:
         max_sessions_per_client: The most stored sessions of one client DID, counted exactly.
         max_half_open: The most sessions of this process that wait for their confirmation.
         max_half_open_per_client: The same, of one client DID.
-        rekey_burst: How many rekeys a session may do at once. Each takes a window of the table that
-            workers share, until the session ends.
-        rekey_interval_s: How often it may rekey after that.
+        max_incarnations: The most sending processes that a client has in one epoch of a session.
+        max_epochs_per_client: How many epochs, by handshakes and rekeys, a client may begin at this
+            worker at once; as many come back within ``lifetime_s``. Each takes up to
+            ``max_incarnations`` windows until its session ends. None stands for a sixteenth of the
+            table that workers share, so that one client leaves room for the others; 10,000 where
+            they share none.
         max_loads: The most sessions that are being looked up in the store at a time.
         refresh_interval_s: How often use is written behind, and how long a session in use that was
             ended or rekeyed by another worker may still be served as it was.
@@ -44,11 +51,11 @@ class SessionPolicy:
     idle_timeout_s: int = 600
     max_messages: int | None = None
     max_sessions: int = 1_000_000
-    max_sessions_per_client: int = 1000
+    max_sessions_per_client: int = 256
     max_half_open: int = 10_000
     max_half_open_per_client: int = 64
-    rekey_burst: int = 16
-    rekey_interval_s: float = 10.0
+    max_incarnations: int = 8
+    max_epochs_per_client: int | None = None
     max_loads: int = 256
     refresh_interval_s: float = 5.0
     cleanup_interval_s: float = 60.0
@@ -63,6 +70,14 @@ class SessionPolicy:
                 f"session policy: idle_timeout_s {self.idle_timeout_s} is shorter than two times "
                 f"refresh_interval_s {self.refresh_interval_s}: sessions in use would seem silent"
             )
+
+    def epochs_of_client(self, window_count: int | None) -> int:
+        """Return how many epochs a client may begin, with a table of so many windows, or none."""
+        if self.max_epochs_per_client is not None:
+            return self.max_epochs_per_client
+        if window_count is None:
+            return EPOCHS_WITHOUT_TABLE
+        return max(MIN_EPOCHS_PER_CLIENT, window_count // (16 * self.max_incarnations))
 
     @property
     def grace_ms(self) -> int:

@@ -17,7 +17,6 @@ from sage_native.exceptions import (
     StorageError,
 )
 from sage_native.sessions.naming import session_id_of
-from sage_native.sessions.pace import Pace
 from sage_native.sessions.turns import Turns
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from sage_native.protocol import Session
     from sage_native.sessions.key_ring import KeyRing
     from sage_native.sessions.loading import Loader
-    from sage_native.sessions.policy import SessionPolicy
+    from sage_native.sessions.pace import Pace
     from sage_native.sessions.served import Served
     from sage_native.storage.base import SessionStore
 
@@ -37,21 +36,33 @@ _ATTEMPTS = 4
 
 
 class Rekeyer:
-    """The responder's side of rekeys, for a `SessionManager`."""
+    """The responder's side of rekeys, for a `SessionManager`.
 
-    def __init__(
+    Args:
+        store: Where epochs are decided.
+        keys: Wrap what is stored.
+        served: What this process serves.
+        loader: Takes sessions out of the store.
+        pace: How many epochs a client may begin.
+        settled: Waits until a session that is being stored for the first time is there.
+    """
+
+    def __init__(  # noqa: PLR0913 - one part each
         self,
         store: SessionStore,
         keys: KeyRing,
         served: Served,
         loader: Loader,
-        policy: SessionPolicy,
+        *,
+        pace: Pace,
+        settled: Callable[[str], Awaitable[None]],
     ) -> None:
         self._store = store
         self._keys = keys
         self._served = served
         self._loader = loader
-        self._pace = Pace(policy.rekey_burst, policy.rekey_interval_s)
+        self._pace = pace
+        self._settled = settled
         self.turns = Turns()
 
     async def answer(
@@ -64,15 +75,38 @@ class Rekeyer:
         if len(request) != R1_LEN:
             raise HandshakeError("rekey request must be 84 bytes long")
         session_id = session_id_of(request)
+        # Outside the turn, so that forgeries make no queue before the real one.
+        await self._check(await self._found(session_id, find), request, now_ms)
         async with self.turns.of(session_id):
             for _ in range(_ATTEMPTS):
-                session = await find(session_id)
-                if session is None:
-                    raise AuthenticationError("authentication failed")
+                session = await self._found(session_id, find)
                 reply = await self._answer_once(session, request, now_ms)
                 if reply is not None:
                     return reply
         raise StorageError("the session changes faster than it can be read")
+
+    async def _found(
+        self, session_id: str, find: Callable[[str], Awaitable[Session | None]]
+    ) -> Session:
+        session = await find(session_id)
+        if session is None:
+            raise AuthenticationError("authentication failed")
+        # Before its row is there, nothing can be moved on from it.
+        await self._settled(session_id)
+        return session
+
+    async def _check(self, session: Session, request: bytes, now_ms: int | None) -> None:
+        """Refuse an R1 that does not verify, by the session as it is here and in the store."""
+        try:
+            session.prepare_rekey(request, now_ms=now_ms)
+        except (AuthenticationError, ExpiredError):
+            # Only an R1 of an epoch to come, or a session that has ended here, is worth a look.
+            if not session.closed and _epoch_of(request) <= (session.epoch or 0):
+                raise
+            loaded = await self._loader.load(session.session_id, now_ms)
+            if loaded is None or loaded is session:
+                raise
+            loaded.prepare_rekey(request, now_ms=now_ms)
 
     async def _answer_once(
         self, session: Session, request: bytes, now_ms: int | None
@@ -81,17 +115,13 @@ class Rekeyer:
         try:
             prepared = session.prepare_rekey(request, now_ms=now_ms)
         except (AuthenticationError, ExpiredError):
-            # Only an R1 of an epoch to come, or a session that has ended here, is worth a look.
-            if not session.closed and _epoch_of(request) <= (session.epoch or 0):
-                raise
-            if await self._loader.load(session.session_id, now_ms) in {None, session}:
-                raise
+            await self._check(session, request, now_ms)
             return None
         key, name = self._keys.current, self._store.name
         row = session.wrap(key, store=name, prepared=prepared, now_ms=now_ms)
         if row is None:
             return session.commit_rekey(prepared, now_ms=now_ms)
-        self._pace.spend(session.session_id)
+        self._pace.spend(session.client_did)
         try:
             await self._store.advance(row, from_epoch=row.epoch - 1)
         except ConflictError:

@@ -1,4 +1,4 @@
-"""How often a session may rekey."""
+"""How many epochs a client may begin."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Clock:
 
 def test_a_burst_and_then_one_at_a_time() -> None:
     clock = Clock()
-    pace = Pace(3, 10.0, clock=clock)
+    pace = Pace(3, 30.0, clock=clock)
     for _ in range(3):
         pace.spend("a")
     for _ in range(2):
-        with pytest.raises(RateLimitedError, match="3 times at once and then every 10") as refused:
+        with pytest.raises(RateLimitedError, match="has begun 3 epochs") as refused:
             pace.spend("a")
     assert refused.value.code == "rate_limited"
     pace.spend("b")
@@ -39,11 +39,11 @@ def test_a_burst_and_then_one_at_a_time() -> None:
         pace.spend("a")
 
 
-def test_who_has_not_rekeyed_lately_takes_no_memory() -> None:
+def test_who_began_none_lately_takes_no_memory() -> None:
     clock = Clock()
-    pace = Pace(3, 10.0, clock=clock)
+    pace = Pace(3, 30.0, clock=clock)
     for number in range(1000):
-        pace.spend(f"session {number}")
+        pace.spend(f"client {number}")
     assert len(pace) == 1000
     clock.now_s += 10
     pace.spend("another")
