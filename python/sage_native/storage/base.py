@@ -27,6 +27,7 @@ from sage_native.exceptions import (
     UsageError,
 )
 from sage_native.storage.rows import RequestNonce
+from sage_native.storage.sweeping import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -332,6 +333,9 @@ class DidStore(ABC):
 class Storage(ABC):
     """One backend, and the stores in it.
 
+    Use it as an asynchronous context manager: entering begins to give up nonces whose time is over,
+    every minute, and leaving closes it. Who does not enter it calls ``nonces.delete_expired``.
+
     Attributes:
         nonces: The nonce store.
         dids: The DID store, or None where the backend keeps none.
@@ -363,9 +367,12 @@ class Storage(ABC):
         """Finish what is under way and let the backend go. Calls after it raise StorageError."""
 
     async def __aenter__(self) -> Self:
+        self._sweeper = Sweeper(self.nonces)
+        self._sweeper.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._sweeper.stop()
         await self.aclose()
 
 
