@@ -88,7 +88,9 @@ class Loader:
         if surely:
             self._served.over.add(session_id)
         is_deleted = await self._store.delete(session_id)
-        self._served.over.discard(session_id)
+        self._served.over.deleted(session_id)
+        # Who read it before may be serving it by now, or about to.
+        self._served.end(session_id)
         self.distrust([session_id])
         if is_deleted:
             self._served.stored_count -= 1
@@ -100,7 +102,7 @@ class Loader:
         Raises:
             StorageError: The store did not answer.
         """
-        for session_id in list(self._served.over):
+        for session_id in self._served.over.due():
             self._served.end(session_id)
             await self.delete(session_id)
 

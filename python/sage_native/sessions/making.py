@@ -21,6 +21,7 @@ from sage_native.exceptions import (
     StorageError,
     UsageError,
 )
+from sage_native.sessions import over
 from sage_native.storage.base import now_or_clock
 from sage_native.storage.rows import SessionRow
 
@@ -110,9 +111,10 @@ class Maker:
             self._served.end(session_id)
             raise  # no row, or none of ours
         except BaseException:
-            # The row may be there, and nobody may wait for a store that does not answer.
+            # The row may be there or still come, and nobody may wait for a store that does not
+            # answer.
             self._served.end(session_id)
-            self._served.over.add(session_id)
+            self._served.over.add(session_id, for_s=over.UNKNOWN_WRITE_S)
             raise
         try:
             await self._check_listed(session)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sage_native.exceptions import SageError
 from sage_native.protocol import SessionTable
 from sage_native.sessions.half_open import HalfOpen
+from sage_native.sessions.over import Over
 from sage_native.sessions.usage import Usage
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Served:
     def __init__(self, policy: SessionPolicy) -> None:
         self.table = SessionTable(policy.max_sessions)
         self.half_open = HalfOpen(policy.max_half_open, policy.max_half_open_per_client)
-        self.over: set[str] = set()
+        self.over = Over()
         self.usage = Usage(self.table, self.over)
         self.stored_count = 0
         self._retired: deque[tuple[float, Session]] = deque()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sage_native.protocol import Session
+    from sage_native.sessions.over import Over
 
 __all__ = ["Usage"]
 
@@ -26,7 +27,7 @@ class Usage:
         over: Ids of sessions that their owner closed are put in here.
     """
 
-    def __init__(self, table: SessionTable, over: set[str]) -> None:
+    def __init__(self, table: SessionTable, over: Over) -> None:
         self._table = table
         self._over = over
         self._unwritten: dict[str, Activity] = {}
