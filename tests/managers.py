@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sage_native import KeyEncryptionKey, resolve_did_key
+from sage_native.dids import DidRegistry
 from sage_native.exceptions import StorageError
 from sage_native.sessions import KeyRing, SessionManager, SessionPolicy
 from sage_native.storage.base import SessionStore
-from sage_native.storage.memory import MemorySessionStore
+from sage_native.storage.memory import MemoryDidStore, MemorySessionStore
 from tests.agents import Agents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from sage_native import ReplayWindowTable, Session
-    from sage_native.dids import DidRegistry
     from sage_native.protocol import Attempt, Request, WrappedSession
     from sage_native.storage.rows import Activity, Page, SessionRow, SessionStatus
 
-__all__ = ["KEK", "Gate", "Site", "WatchedStore", "no_lost_errors", "rekey_at"]
+__all__ = ["KEK", "Gate", "Site", "WatchedStore", "no_lost_errors", "registered", "rekey_at"]
 
 KEK = KeyEncryptionKey("kek-1", bytes(range(32)))
 
@@ -194,6 +194,15 @@ class Site:
         client, confirmation, _ = self.accept(worker, now_ms)
         await worker.confirm(confirmation, now_ms=now_ms)
         return client
+
+
+async def registered(site: Site) -> DidRegistry:
+    """Let the site's workers ask a registry, which lists Alice."""
+    registry = DidRegistry(MemoryDidStore())
+    alice = site.agents.alice.verifying_key
+    await registry.register(alice.did, [alice.to_bytes()])
+    site.registry = registry
+    return registry
 
 
 async def rekey_at(worker: SessionManager, client: Session, now_ms: int | None = None) -> bytes:

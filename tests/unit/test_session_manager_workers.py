@@ -17,7 +17,7 @@ from sage_native.exceptions import (
 )
 from sage_native.sessions import SessionPolicy, upkeep
 from sage_native.storage.memory import MemoryDidStore
-from tests.managers import Gate, Site, no_lost_errors, rekey_at
+from tests.managers import Gate, Site, no_lost_errors, registered, rekey_at
 
 __all__ = ["no_lost_errors"]
 
@@ -28,15 +28,6 @@ async def gone_within_a_refresh(*sessions: object) -> None:
     async with asyncio.timeout(5):
         while not all(session.closed for session in sessions):  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
-
-
-async def registered(site: Site) -> DidRegistry:
-    """Let the site's workers ask a registry, which lists Alice."""
-    registry = DidRegistry(MemoryDidStore())
-    alice = site.agents.alice.verifying_key
-    await registry.register(alice.did, [alice.to_bytes()])
-    site.registry = registry
-    return registry
 
 
 async def test_each_record_is_delivered_once_whoever_gets_it() -> None:

@@ -6,12 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sage_native import events
-from sage_native.exceptions import CapacityError, StorageError
+from sage_native.exceptions import CapacityError, StorageError, UsageError
 from sage_native.storage.base import now_or_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
+    from sage_native.dids import DidRegistry
     from sage_native.protocol import Session
     from sage_native.replay import ReplayWindowTable
     from sage_native.sessions.key_ring import KeyRing
@@ -30,21 +31,28 @@ class Loader:
     silence, which another worker may have broken: a forged header that names an epoch to come costs
     a read, and nothing else. A row that is read while it is deleted is read again, and one that is
     still to be deleted makes no session.
+
+    Nor does the row of a client that is not listed any more. It was deleted when the client was
+    revoked, but a store may lose that in a crash, and a copy of it may be older. The row comes
+    first and the question after it, as in `Maker`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one part each
         self,
         store: SessionStore,
         keys: KeyRing,
         served: Served,
+        *,
         policy: SessionPolicy,
         windows: ReplayWindowTable | None,
+        registry: DidRegistry | None,
     ) -> None:
         self._store = store
         self._keys = keys
         self._served = served
         self._policy = policy
         self._windows = windows
+        self._registry = registry
         self._loads: dict[str, asyncio.Task[Session | None]] = {}
         self._outdated: set[str] = set()
         self._closed = False
@@ -58,7 +66,7 @@ class Loader:
         Raises:
             CapacityError: Too many look-ups are under way, or the table is full.
             KeyUnavailableError: The row does not open.
-            StorageError: The store did not answer.
+            StorageError: The store did not answer, or the registry's.
         """
         task = self._loads.get(session_id)
         if task is None:
@@ -96,6 +104,15 @@ class Loader:
             self._served.stored_count -= 1
         return is_deleted
 
+    async def end(self, session_id: str, reason: str) -> None:
+        """End a session here and in the store; if that does not answer, later there."""
+        self._served.end(session_id)
+        try:
+            await self.delete(session_id, surely=True)
+        except StorageError as error:
+            events.store_failed(self._store.name, "delete", error)
+        events.sessions_ended(reason, 1)
+
     async def delete_over(self) -> None:
         """Delete the rows that could not be deleted when their sessions ended.
 
@@ -116,10 +133,10 @@ class Loader:
         self._closed = True
 
     async def _load(self, session_id: str, now_ms: int | None) -> Session | None:
-        row = await self._store.get(session_id)
+        row, listed = await self._read(session_id)
         while session_id in self._outdated:
             self._outdated.discard(session_id)
-            row = await self._store.get(session_id)
+            row, listed = await self._read(session_id)
         self._check_open()
         now = now_or_clock(now_ms)
         served = self._served.table.get(session_id)
@@ -132,15 +149,31 @@ class Loader:
         if served is not None and not served.closed and (served.epoch or 0) >= row.session.epoch:
             return served
         session = self._unwrap(row, now)
+        if session.role == "responder" and listed is not None and session.peer_key not in listed:
+            session.close()
+            await self.end(session_id, "revoked")
+            return None
         self._served.replace(session, now)
         events.session_restored(session.role, demands_rekey=session.rekey_wanted)
         return session
 
+    async def _read(self, session_id: str) -> tuple[SessionRow | None, Collection[bytes] | None]:
+        """Return a row, and then the keys that its client lists; None if nobody can say."""
+        row = await self._store.get(session_id)
+        if row is None or self._registry is None:
+            return row, None
+        try:
+            keys = await self._registry.resolve(row.session.client_did)
+        except UsageError:  # no DID, so the row was edited and will not open
+            keys = ()
+        return row, [key.to_bytes() for key in keys]
+
     def _is_alive(self, row: SessionRow, now_ms: int) -> bool:
         maximum = self._policy.max_messages
         is_spent = maximum is not None and self._messages(row) >= maximum
-        is_over = is_spent or row.session.session_id in self._served.over
-        return not is_over and not row.is_over(now_ms, self._policy.grace_ms)
+        session_id = row.session.session_id
+        is_over = session_id in self._served.over or session_id in self._served.coming
+        return not is_spent and not is_over and not row.is_over(now_ms, self._policy.grace_ms)
 
     def _unwrap(self, row: SessionRow, now_ms: int) -> Session:
         key = self._keys.key(row.session.kek_id)

@@ -77,7 +77,8 @@ class Maker:
 
         Raises:
             UsageError: One of its id is served, or about to be.
-            CapacityError, ConflictError, StorageError: As `SessionManager.create`.
+            AuthenticationError, CapacityError, ConflictError, StorageError: As
+                `SessionManager.create`.
         """
         if session.session_id in self._making or session.session_id in self._served.table:
             raise UsageError("a session of this id is served already")
@@ -116,25 +117,24 @@ class Maker:
             self._served.end(session_id)
             self._served.over.add(session_id, for_s=over.UNKNOWN_WRITE_S)
             raise
-        try:
-            await self._check_listed(session)
-        except BaseException:
-            self._served.end(session_id)
-            self._served.over.add(session_id)
-            with contextlib.suppress(StorageError):  # it is tried again
-                await self._loader.delete(session_id)
-            raise
+        await self._end_unless_listed(session)
         self._served.half_open.discard(session_id)
         events.session_started(session.role)
 
     async def _create(
         self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
     ) -> None:
-        await self._store_row(session, metadata, now_ms)
+        session_id = session.session_id
+        self._served.coming[session_id] = session
+        try:
+            await self._store_row(session, metadata, now_ms)
+            await self._end_unless_listed(session)
+        finally:
+            del self._served.coming[session_id]
         try:
             self._served.table.add(session)
         except CapacityError:
-            await self._loader.delete(session.session_id, surely=True)
+            await self._loader.delete(session_id, surely=True)
             raise
         events.session_started(session.role)
 
@@ -152,8 +152,19 @@ class Maker:
         await self._store.create(row, client_limit=limit)
         self._served.stored_count += 1
 
+    async def _end_unless_listed(self, session: Session) -> None:
+        """End a session, and delete its row, unless its client is listed and nobody ended it."""
+        try:
+            await self._check_listed(session)
+        except BaseException:
+            session.close()
+            self._served.end(session.session_id)
+            with contextlib.suppress(StorageError):  # it is tried again
+                await self._loader.delete(session.session_id, surely=True)
+            raise
+
     async def _check_listed(self, session: Session) -> None:
-        if self._registry is not None and not session.closed:
+        if self._registry is not None and session.role == "responder" and not session.closed:
             keys = await self._registry.resolve(session.client_did, fresh=True)
             if session.peer_key not in [key.to_bytes() for key in keys]:
                 raise AuthenticationError("authentication failed")

@@ -80,8 +80,9 @@ class SessionManager:
         keys: Wrap and unwrap what is stored.
         policy: The limits.
         windows: The replay windows that all workers of this machine share.
-        registry: Asked, past what it remembers, whether a client is still listed when its session
-            is made to last; without it a revocation in that instant would be missed.
+        registry: Asked whether a client is still listed: past what it remembers when its session
+            is made to last, else a revocation in that instant would be missed; and when its session
+            comes out of the store, which may have lost a revocation's deletion in a crash.
 
     Raises:
         ConfigurationError: The windows do not look an hour further ahead than sessions live.
@@ -112,7 +113,9 @@ class SessionManager:
         self._half_open = self._served.half_open
         # Asked at every record, so without a call in between.
         self._unconfirmed = self._half_open.sessions
-        self._loader = Loader(store, keys, self._served, self._policy, windows)
+        self._loader = Loader(
+            store, keys, self._served, policy=self._policy, windows=windows, registry=registry
+        )
         self._upkeep = Upkeep(store, self._served, self._loader, self._policy)
         self._maker = Maker(
             store, keys, self._served, self._loader, policy=self._policy, registry=registry
@@ -209,9 +212,12 @@ class SessionManager:
         Raises:
             UsageError: A session of this id is served.
             SessionStateError: Half-open or ended.
+            AuthenticationError: The client is not listed any more, or the session was ended
+                meanwhile. It is closed.
             CapacityError: There are too many.
             ConflictError: A session of this id is stored.
-            StorageError: Outcome unknown; the session is not served, and not closed.
+            StorageError: Outcome unknown; the session is not served, and not closed. Or it is
+                closed, since the registry's store did not answer.
         """
         self._check_room(session.client_did, now_ms)
         self._prepare(session, now_ms)
@@ -254,7 +260,7 @@ class SessionManager:
             error.__traceback__ = None
             session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
         if not plaintext and session.closed:
-            await self._forget(session, "closed by peer")
+            await self._loader.end(session.session_id, "closed by peer")
         elif self._unconfirmed and session.session_id in self._unconfirmed:
             await self._maker.confirm(session, now_ms)
         return session, plaintext
@@ -439,15 +445,6 @@ class SessionManager:
         if served is not None and not served.closed and header.epoch <= (served.epoch or 0):
             return False
         return await self._loader.load(header.session_id, now_ms) not in {None, served}
-
-    async def _forget(self, session: Session, reason: str) -> None:
-        self._served.end(session.session_id)
-        try:
-            await self._loader.delete(session.session_id, surely=True)
-        except StorageError as error:
-            # It has ended, and its row goes as soon as the store answers.
-            events.store_failed(self._store.name, "delete", error)
-        events.sessions_ended(reason, 1)
 
 
 def _unheard() -> StorageError:

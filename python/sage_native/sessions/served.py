@@ -31,6 +31,7 @@ class Served:
     Attributes:
         table: Half-open and open sessions.
         half_open: Those of them that are not confirmed.
+        coming: Sessions that are being stored, by id, and served only after that.
         over: Ids of sessions that have ended here and whose rows are still to be deleted. Nothing
             brings them back.
         usage: What was done with the sessions and is not written yet.
@@ -40,6 +41,7 @@ class Served:
     def __init__(self, policy: SessionPolicy) -> None:
         self.table = SessionTable(policy.max_sessions)
         self.half_open = HalfOpen(policy.max_half_open, policy.max_half_open_per_client)
+        self.coming: dict[str, Session] = {}
         self.over = Over()
         self.usage = Usage(self.table, self.over)
         self.stored_count = 0
@@ -57,8 +59,9 @@ class Served:
         """Close a session and erase its keys; return it if it was served."""
         self.half_open.discard(session_id)
         session = self.table.remove(session_id)
-        if session is not None:
-            session.close()
+        for one in (session, self.coming.get(session_id)):
+            if one is not None:
+                one.close()
         self._close_retired(lambda one: one.session_id == session_id)
         return session
 
@@ -68,6 +71,9 @@ class Served:
         for session in ended:
             self.half_open.discard(session.session_id)
             session.close()
+        for session in self.coming.values():
+            if did in {session.client_did, session.server_did}:
+                session.close()
         self._close_retired(lambda one: did in {one.client_did, one.server_did})
         return ended
 
