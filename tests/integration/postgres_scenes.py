@@ -25,12 +25,29 @@ RECOVERED_WITHIN_S = 20.0
 
 
 @asynccontextmanager
-async def new_storage(server: PostgresServer, **settings: Any) -> AsyncIterator[PostgresStorage]:  # noqa: ANN401
-    """Open a storage on a new database of a server."""
+async def new_storage(
+    server: PostgresServer,
+    *,
+    remembers_since_ms: int | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> AsyncIterator[PostgresStorage]:
+    """Open a storage on a new database of a server, with a memory that may be older than it is."""
     dsn = server.create_database()
     await migrate(dsn)
+    if remembers_since_ms is not None:
+        remember_since(server, dsn.rpartition("/")[2], remembers_since_ms)
     async with await PostgresStorage.open(dsn, **settings) as storage:
         yield storage
+
+
+def database_of(storage: PostgresStorage) -> str:
+    """Return the name of the database of a storage."""
+    return storage.label.split()[1]
+
+
+def remember_since(server: PostgresServer, database: str, since_ms: int) -> None:
+    """Let a memory be as old as one that has been in use for a while."""
+    server.sql(f"UPDATE replay_memory SET remembers_since_ms = {since_ms}", database=database)  # noqa: S608
 
 
 async def outcome_of(storage: PostgresStorage, request: RequestNonce) -> Outcome:

@@ -140,6 +140,13 @@ class PostgresServer:
         environment = {"PGPASSWORD": self.password, "PATH": os.defpath}
         return subprocess.run(command, capture_output=True, check=True, env=environment).stdout
 
+    def load(self, database: str, dump: bytes) -> None:
+        """Run what pg_dump wrote, as the superuser."""
+        command: list[str | Path] = [_binary("psql"), "-Xq", "-v", "ON_ERROR_STOP=1"]
+        command += ["-h", self.directory, "-p", str(self.port), "-U", "postgres", "-d", database]
+        environment = {"PGPASSWORD": self.password, "PATH": os.defpath}
+        subprocess.run(command, input=dump, capture_output=True, check=True, env=environment)
+
     def set(self, name: str, value: str) -> None:
         """Change a setting of the running server, and wait until its processes see it."""
         self.sql(f"ALTER SYSTEM SET {name} = '{value}'")

@@ -38,10 +38,17 @@ a partition locks the parent against it, so it comes before or after the whole i
 latest end that is known to be admitted. Each worker adds its own when it sweeps. One that dies
 before it did leaves the floor lower than it might be, which forgets less.
 
-**What was lost elsewhere.** A failover or a restore brings another timeline or another system, and
-maybe older nonces. Each new connection compares, and the first that finds a difference notes that
-nothing before now is certain. A file-system snapshot that is put back under the same server brings
-neither: whoever does that calls `mark_incomplete`.
+**What was lost elsewhere** is noticed by where the memory was written, see origin.py. Each new
+connection looks; admissions look at the number of the table, which alone may change under a
+connection that stays. A file-system snapshot that is put back under the same server shows nowhere:
+whoever does that calls `mark_incomplete`.
+
+**Who was told that nothing is missing.** Callers ask `is_complete` right before they admit, and the
+loss may be noticed in between: by the very connection that the admission opens, or by another
+process. So each question carries the ``remembers_since_ms`` that was known when it was asked, and
+the insertion answers with the stored one, of its own snapshot. Where that is later, the nonce is
+not called fresh: its caller may have been told that nothing is missing, and that was no longer so.
+The value in memory only grows, whichever answer comes last.
 """
 
 from __future__ import annotations
@@ -57,6 +64,7 @@ from sage_native.exceptions import StorageError
 from sage_native.storage.base import NonceStore, Outcome, nonce_key, now_or_clock
 from sage_native.storage.batcher import Batcher
 from sage_native.storage.postgres import partitions
+from sage_native.storage.postgres.origin import check_origin
 from sage_native.storage.postgres.partitions import buckets_of
 
 if TYPE_CHECKING:
@@ -84,13 +92,16 @@ WITH inserted AS (
     ON CONFLICT DO NOTHING
     RETURNING key
 )
-SELECT count(*), CASE WHEN count(*) < $4 THEN string_agg(key, '') END FROM inserted
+SELECT count(*), CASE WHEN count(*) < $4 THEN string_agg(key, '') END,
+       (SELECT remembers_since_ms FROM replay_memory WHERE nonces_oid = 'nonces'::regclass)
+FROM inserted
 """
 _FLOOR = "SELECT floor_ms FROM replay_memory"
 _GIVE_UP = """
 UPDATE replay_memory
 SET latest_end_ms = greatest(latest_end_ms, $1),
     floor_ms = greatest(floor_ms, least($2, greatest(latest_end_ms, $1)))
+WHERE latest_end_ms < $1 OR floor_ms < least($2, greatest(latest_end_ms, $1))
 RETURNING floor_ms
 """
 _MARK = """
@@ -98,22 +109,9 @@ UPDATE replay_memory SET remembers_since_ms = greatest(remembers_since_ms, $1)
 RETURNING remembers_since_ms
 """
 _COUNT = "SELECT count(*) FROM (SELECT DISTINCT key FROM nonces) AS remembered"
-# The control file lags behind a promotion until its first checkpoint; the name of the log does not.
-_HERE = """
-SELECT m.remembers_since_ms, m.system_identifier, m.timeline_id,
-       s.system_identifier AS here,
-       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint AS timeline_here
-FROM replay_memory m, pg_control_system() s
-"""
-_MOVED = """
-UPDATE replay_memory
-SET system_identifier = $1, timeline_id = $2,
-    remembers_since_ms = greatest(remembers_since_ms, $3)
-WHERE (system_identifier, timeline_id) <> ($1, $2)
-"""
-
-# One question to the batcher: the key, and until when it is remembered.
-_Asked = tuple[bytes, int]
+# One question to the batcher: the key, until when it is remembered, and since when nothing was
+# missing as far as was known when it was asked.
+_Asked = tuple[bytes, int, int]
 
 
 class PostgresNonceStore(NonceStore):
@@ -135,14 +133,7 @@ class PostgresNonceStore(NonceStore):
 
     async def prepare(self, connection: asyncpg.Connection) -> None:
         """Look where a new connection leads: to the memory that was there before, or another."""
-        found = await connection.fetchrow(_HERE)
-        if found is None:
-            raise StorageError(f"{self.label} has lost the row of its replay_memory")
-        here = found["here"], found["timeline_here"]
-        if here != (found["system_identifier"], found["timeline_id"]):
-            await connection.execute(_MOVED, *here, now_or_clock(None))
-            found = await connection.fetchrow(_HERE)
-        self._remembers_since_ms = found["remembers_since_ms"]
+        self._learn(await check_origin(connection, self.label))
 
     async def make_partitions(self, *, now_ms: int | None = None) -> None:
         """Make the partitions that will be needed soon."""
@@ -154,12 +145,12 @@ class PostgresNonceStore(NonceStore):
 
         Returns:
             About how many rows were dropped; 0 where admissions were in the way.
+
+        Cost: some round trips, and a write only where there were admissions since the last sweep.
         """
         now_ms = now_or_clock(now_ms)
         latest_ms = self._latest_end_ms
-        floor_ms = await self._connections.run(
-            lambda connection: connection.fetchval(_GIVE_UP, latest_ms, now_ms)
-        )
+        floor_ms = await self._connections.run(lambda one: _give_up(one, latest_ms, now_ms))
         await self._connections.recheck()
         await self.make_partitions(now_ms=now_ms)
         try:
@@ -181,14 +172,14 @@ class PostgresNonceStore(NonceStore):
 
     @property
     def remembers_since_ms(self) -> int:
-        """Since when nothing is missing, as of the last sweep or new connection."""
+        """Since when nothing is missing, as of the last answer."""
         return self._remembers_since_ms
 
     async def mark_incomplete(self, *, now_ms: int | None = None) -> None:
         """Note, lastingly, that something from before now may be missing."""
         now_ms = now_or_clock(now_ms)
-        self._remembers_since_ms = await self._connections.run(
-            lambda connection: connection.fetchval(_MARK, now_ms)
+        self._learn(
+            await self._connections.run(lambda connection: connection.fetchval(_MARK, now_ms))
         )
 
     async def aclose(self) -> None:
@@ -198,9 +189,12 @@ class PostgresNonceStore(NonceStore):
     async def _decide(self, request: RequestNonce, now_ms: int) -> Outcome:
         if request.remember_until_ms <= now_ms:
             return Outcome.REPLAY
-        return await self._batcher.ask((nonce_key(request), request.remember_until_ms))
+        return await self._batcher.ask(
+            (nonce_key(request), request.remember_until_ms, self._remembers_since_ms)
+        )
 
     async def _decide_many(self, requests: Sequence[RequestNonce], now_ms: int) -> list[Outcome]:
+        known_ms = self._remembers_since_ms  # of all slices: it was asked once
         outcomes = [Outcome.REPLAY] * len(requests)
         acceptable = [
             position
@@ -210,7 +204,7 @@ class PostgresNonceStore(NonceStore):
         for start in range(0, len(acceptable), _BATCH_LEN):
             chunk = acceptable[start : start + _BATCH_LEN]
             asked = [
-                (nonce_key(requests[position]), requests[position].remember_until_ms)
+                (nonce_key(requests[position]), requests[position].remember_until_ms, known_ms)
                 for position in chunk
             ]
             try:
@@ -227,40 +221,48 @@ class PostgresNonceStore(NonceStore):
 
     async def _admit(self, asked: Sequence[_Asked]) -> list[Outcome]:
         """Admit keys and ends, of equal keys the first."""
-        first = dict(reversed(asked))
+        first = {key: end_ms for key, end_ms, _ in reversed(asked)}
         try:
-            fresh = await self._connections.run(lambda one: self._insert(one, first))
+            fresh, since_ms = await self._connections.run(lambda one: self._insert(one, first))
         except StorageError as error:
             if isinstance(error.__cause__, asyncpg.DiskFullError):
                 return [Outcome.FULL] * len(asked)
             raise
+        self._learn(since_ms)
         if fresh:
             self._latest_end_ms = max(self._latest_end_ms, *(first[key] for key in fresh))
-        if len(fresh) == len(asked):
-            return [Outcome.FRESH] * len(asked)
-        outcomes = []
-        for key, _ in asked:
-            outcomes.append(Outcome.FRESH if key in fresh else Outcome.REPLAY)
-            fresh.discard(key)
-        return outcomes
+        return _outcomes(asked, fresh, since_ms)
 
-    async def _insert(self, connection: asyncpg.Connection, ends: dict[bytes, int]) -> set[bytes]:
-        """Insert keys with their ends, above the floor; return those that are fresh."""
+    async def _insert(
+        self, connection: asyncpg.Connection, ends: dict[bytes, int]
+    ) -> tuple[set[bytes], int]:
+        """Insert keys with their ends, above the floor.
+
+        Returns:
+            Those that are fresh, and since when nothing was missing as they were inserted.
+        """
+        fresh, since_ms = set[bytes](), None
         while ends:
             batch = _Rows(ends)
-            count, keys = await self._execute(connection, batch)
+            count, keys, since_ms = await self._execute(connection, batch)
             if count == batch.count:
-                return set(ends)
+                fresh = set(ends)
+                break
             if count:
-                return batch.complete(keys)
+                fresh = batch.complete(keys)
+                break
             # All were there, or one lies below the floor and so none was tried: then without it.
             floor_ms = await connection.fetchval(_FLOOR)
             if batch.earliest_end_ms > floor_ms:
                 break
             ends = {key: end_ms for key, end_ms in ends.items() if end_ms > floor_ms}
-        return set()
+        if since_ms is None:
+            since_ms = await check_origin(connection, self.label)
+        return fresh, since_ms
 
-    async def _execute(self, connection: asyncpg.Connection, batch: _Rows) -> tuple[int, bytes]:
+    async def _execute(
+        self, connection: asyncpg.Connection, batch: _Rows
+    ) -> tuple[int, bytes, int | None]:
         values = batch.buckets, batch.keys, batch.earliest_end_ms, batch.count
         try:
             return tuple(await connection.fetchrow(_ADMIT, *values))
@@ -270,6 +272,30 @@ class PostgresNonceStore(NonceStore):
             # No partition: nobody swept for a while, or the clock that was handed in is another's.
             await partitions.make(connection, batch.buckets)
             return tuple(await connection.fetchrow(_ADMIT, *values))
+
+    def _learn(self, since_ms: int) -> None:
+        self._remembers_since_ms = max(self._remembers_since_ms, since_ms)
+
+
+async def _give_up(connection: asyncpg.Connection, latest_end_ms: int, now_ms: int) -> int:
+    """Raise the floor as far as it may go; return where it is."""
+    moved = await connection.fetchval(_GIVE_UP, latest_end_ms, now_ms)
+    floor_ms: int = await connection.fetchval(_FLOOR) if moved is None else moved
+    return floor_ms
+
+
+def _outcomes(asked: Sequence[_Asked], fresh: set[bytes], since_ms: int) -> list[Outcome]:
+    """Return the outcome of each question; ``fresh`` is used up."""
+    if len(fresh) == len(asked) and min(known_ms for _, _, known_ms in asked) >= since_ms:
+        return [Outcome.FRESH] * len(asked)
+    outcomes = []
+    for key, _, known_ms in asked:
+        if key not in fresh:
+            outcomes.append(Outcome.REPLAY)
+        else:
+            outcomes.append(Outcome.FRESH if known_ms >= since_ms else Outcome.UNKNOWN)
+            fresh.discard(key)
+    return outcomes
 
 
 class _Rows:

@@ -39,15 +39,23 @@ CREATE TABLE replay_memory (
     floor_ms           bigint NOT NULL DEFAULT 0,
     latest_end_ms      bigint NOT NULL DEFAULT 0,
     system_identifier  bigint NOT NULL,
-    timeline_id        bigint NOT NULL
+    timeline_id        bigint NOT NULL,
+    database_oid       oid    NOT NULL,
+    nonces_oid         oid    NOT NULL
 );
 
 COMMENT ON COLUMN replay_memory.floor_ms IS 'ends at or before it are refused; it only grows';
 COMMENT ON COLUMN replay_memory.timeline_id IS 'another timeline or system: a failover or a restore, so nonces may be missing';
+COMMENT ON COLUMN replay_memory.database_oid IS 'another database: a copy of one as a template, so nonces may be missing';
+COMMENT ON COLUMN replay_memory.nonces_oid IS 'another table: a dump that was loaded, so nonces may be missing';
 
-INSERT INTO replay_memory (remembers_since_ms, system_identifier, timeline_id)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, s.system_identifier, c.timeline_id
-FROM pg_control_system() s, pg_control_checkpoint() c;
+INSERT INTO replay_memory (
+    remembers_since_ms, system_identifier, timeline_id, database_oid, nonces_oid
+)
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, s.system_identifier, c.timeline_id,
+       d.oid, 'nonces'::regclass
+FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d
+WHERE d.datname = current_database();
 
 CREATE TABLE dids (
     did        text    PRIMARY KEY CHECK (octet_length(did) <= 256),
