@@ -37,8 +37,6 @@ __all__ = [
     "ReplayWindowTable",
 ]
 
-_ADMITTED, _FULL = 1, 2
-
 
 @dataclass(frozen=True)
 class Admissions:
@@ -160,10 +158,8 @@ class ReplaySet(NativeReplaySet):  # noqa: D101 - the native class says it
             ends: int | NDArray[np.uint64] = int(remember_until_ms)
         else:
             ends = _ends(remember_until_ms)
-        codes = np.frombuffer(
-            self._admit_many(each_scope, nonces, ends, purpose=purpose, now_ms=now_ms), np.uint8
-        )
-        return Admissions(_read_only(codes == _ADMITTED), _read_only(codes == _FULL))
+        admitted, full = self._admit_many(each_scope, nonces, ends, purpose=purpose, now_ms=now_ms)
+        return Admissions(np.frombuffer(admitted, np.bool_), np.frombuffer(full, np.bool_))
 
     def statistics(self) -> ReplayStatistics:
         """Count what the set holds.
@@ -225,8 +221,3 @@ def _ends(ends: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint64]:
     if array.size and array.min() < 0:
         raise UsageError(f"remember_until_ms must not be negative, as {array.min()} is")
     return np.ascontiguousarray(array, np.uint64)
-
-
-def _read_only(array: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    array.flags.writeable = False
-    return array

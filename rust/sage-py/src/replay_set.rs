@@ -110,7 +110,7 @@ impl ReplaySet {
             .map_err(|error| errors::admit(py, error, "this request nonce", self.inner.capacity()))
     }
 
-    /// One `bytes` of one verdict a nonce, see `Code`.
+    /// Two `bytes` of a byte a nonce, 1 or 0: whether it was admitted, and whether there was no room.
     #[pyo3(signature = (scopes, nonces, remember_until_ms, *, purpose="", now_ms=None))]
     fn _admit_many<'py>(
         &self,
@@ -120,7 +120,7 @@ impl ReplaySet {
         remember_until_ms: Ends,
         purpose: &str,
         now_ms: Option<u64>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         // Each byte is read once, so a buffer that somebody changes meanwhile does no harm.
         let nonces = nonces.slices();
         let scopes = scopes.each(py, nonces.len())?;
@@ -135,11 +135,11 @@ impl ReplaySet {
             remember_until_ms: *ends.get(at).unwrap_or(&ends[0]),
         });
         let expected_ns = nonces.len() * detach::ADMIT_NS;
-        let mut codes = Codes::for_count(nonces.len());
+        let mut verdicts = Verdicts::for_count(nonces.len());
         detach::run(py, expected_ns, || {
-            self.inner.admit_each(purpose.as_bytes(), batch, now_ms, |verdict| codes.add(verdict));
+            self.inner.admit_each(purpose.as_bytes(), batch, now_ms, |verdict| verdicts.add(verdict));
         });
-        codes.told(py, self.inner.capacity())
+        verdicts.told(py, self.inner.capacity())
     }
 
     /// How many nonces there is room for, at least.
@@ -204,58 +204,58 @@ impl ReplaySet {
     }
 }
 
-/// Verdicts as `sage_native.replay` reads them, a byte each.
-struct Codes {
-    codes: Vec<u8>,
+/// Verdicts as numpy takes them for arrays of bool, so that nothing is left to be done in Python.
+struct Verdicts {
+    admitted: Vec<u8>,
+    full: Vec<u8>,
+    full_count: usize,
     replayed: usize,
     given_up: usize,
-    full: usize,
     failure: Option<AdmitError>,
 }
 
-impl Codes {
+impl Verdicts {
     fn for_count(count: usize) -> Self {
-        Self { codes: Vec::with_capacity(count), replayed: 0, given_up: 0, full: 0, failure: None }
+        let (admitted, full) = (Vec::with_capacity(count), vec![0; count]);
+        Self { admitted, full, full_count: 0, replayed: 0, given_up: 0, failure: None }
     }
 
     #[inline]
     fn add(&mut self, verdict: Result<(), AdmitError>) {
-        let code = match verdict {
-            Ok(()) => 1,
-            Err(error) => self.refused(error),
-        };
-        self.codes.push(code);
+        if let Err(error) = verdict {
+            self.refused(error);
+        }
+        self.admitted.push(u8::from(verdict.is_ok()));
     }
 
     #[cold]
-    fn refused(&mut self, error: AdmitError) -> u8 {
+    fn refused(&mut self, error: AdmitError) {
         match error {
             AdmitError::Replayed => self.replayed += 1,
             AdmitError::GivenUp => self.given_up += 1,
             AdmitError::Full => {
-                self.full += 1;
-                return 2;
+                self.full_count += 1;
+                self.full[self.admitted.len()] = 1;
             }
             AdmitError::TooFarAhead { .. }
             | AdmitError::BeyondBudget(_)
             | AdmitError::OtherEnd
             | AdmitError::Orphaned => self.failure = self.failure.or(Some(error)),
         }
-        0
     }
 
     /// That the file is gone is raised: it holds for the whole batch.
-    fn told(self, py: Python<'_>, capacity: u64) -> PyResult<Bound<'_, PyBytes>> {
+    fn told(self, py: Python<'_>, capacity: u64) -> PyResult<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)> {
         if let Some(error) = self.failure {
             return Err(errors::admit(py, error, "a request nonce of the batch", capacity));
         }
-        for (reason, count) in [("replayed", self.replayed), ("given_up", self.given_up), ("full", self.full)]
-        {
+        let counts = [("replayed", self.replayed), ("given_up", self.given_up), ("full", self.full_count)];
+        for (reason, count) in counts {
             if count > 0 {
                 events::refused(py, reason, count);
             }
         }
-        Ok(PyBytes::new(py, &self.codes))
+        Ok((PyBytes::new(py, &self.admitted), PyBytes::new(py, &self.full)))
     }
 }
 
