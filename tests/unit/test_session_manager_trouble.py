@@ -139,10 +139,10 @@ async def test_upkeep_survives_an_error_that_no_store_should_raise() -> None:
         async def breaks(_: object) -> None:
             raise ZeroDivisionError
 
-        site.store.touch_many = breaks  # type: ignore[method-assign, assignment]
+        site.store.status_many = breaks  # type: ignore[method-assign, assignment]
         await worker.open(client.seal(b""))
         await eventually(lambda: worker._upkeep.is_stale)
-        del site.store.touch_many
+        del site.store.status_many
         await eventually(lambda: not worker._upkeep.is_stale)
 
 

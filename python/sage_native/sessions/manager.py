@@ -38,7 +38,6 @@ from sage_native.exceptions import (
     HandshakeError,
     RekeyRequiredError,
     SessionStateError,
-    StorageError,
 )
 from sage_native.protocol import RecordHeader
 from sage_native.sessions.loading import Loader
@@ -183,7 +182,8 @@ class SessionManager:
             AuthenticationError: An unknown session, or a wrong confirmation.
             ExpiredError, SessionStateError: As ``Session.confirm``.
             CapacityError: The client has its most sessions. This one is ended.
-            StorageError: It could not be stored, so it is ended.
+            StorageError: It could not be stored, so it is ended. Or it was confirmed before, and
+                its store has not answered for too long.
         """
         if len(message) not in M3_LENS:
             raise HandshakeError("confirmation must be 48 or 112 bytes long")
@@ -193,6 +193,8 @@ class SessionManager:
         session.confirm(message, now_ms=now_ms)
         if session.session_id in self._half_open:
             await self._maker.confirm(session, now_ms)
+        elif self._upkeep.in_doubt:
+            self._upkeep.check()
         return session
 
     async def create(
@@ -248,8 +250,8 @@ class SessionManager:
 
         Cost: as ``SessionTable.open`` and 0.3 µs for a session in use, without the store.
         """
-        if self._upkeep.is_stale:
-            raise _unheard()
+        if self._upkeep.in_doubt:
+            self._upkeep.check()
         try:
             session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
         except RekeyRequiredError:
@@ -276,8 +278,8 @@ class SessionManager:
 
         Cost: 0.3 µs for a session in use, without the store.
         """
-        if self._upkeep.is_stale:
-            raise _unheard()
+        if self._upkeep.in_doubt:
+            self._upkeep.check()
         session = self._table.get(session_id)
         if session is not None and not session.closed:
             return session
@@ -445,7 +447,3 @@ class SessionManager:
         if served is not None and not served.closed and header.epoch <= (served.epoch or 0):
             return False
         return await self._loader.load(header.session_id, now_ms) not in {None, served}
-
-
-def _unheard() -> StorageError:
-    return StorageError("sessions cannot be checked, since their store does not answer")

@@ -1,11 +1,17 @@
 """What happens without being asked: use is written behind, news are read, what is over is dropped.
 
 One task does it all, every ``refresh_interval_s``. It never ends by an error: what could not be
-written is kept and written the next time, and the error is an event. If the store has been silent
-for ``max_stale_s`` the manager is stale, until it answers.
+written is kept and written the next time, and the error is an event. News are read whether
+anything could be written or not.
 
 Sessions that were used are asked for at every refresh. The others come in their turn, each once in
 ``cleanup_interval_s``.
+
+The end of a session elsewhere is one of the news, so without news for ``max_stale_s`` nothing may
+be served, whatever the reason: a store that fails or never answers, a task that died, or nobody
+who began it. Hence it is not upkeep that finds this out, but whoever uses a session. He looks at a
+flag, since asking for the time would be a fifth of the cost of opening a record; a timer raises
+the flag, and only then the time is asked for.
 """
 
 from __future__ import annotations
@@ -15,15 +21,16 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from sage_native import events
-from sage_native.exceptions import CapacityError, KeyUnavailableError, StorageError
+from sage_native.exceptions import CapacityError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Iterator, Sequence
 
     from sage_native.sessions.loading import Loader
     from sage_native.sessions.policy import SessionPolicy
     from sage_native.sessions.served import Served
     from sage_native.storage.base import SessionStore
+    from sage_native.storage.rows import Activity
 
 __all__ = ["Upkeep"]
 
@@ -36,13 +43,13 @@ class Upkeep:
     """The background work of a `SessionManager`.
 
     Attributes:
-        is_stale: The store has not answered for too long.
+        in_doubt: Whether `check` is to be called before a session is used.
     """
 
     def __init__(
         self, store: SessionStore, served: Served, loader: Loader, policy: SessionPolicy
     ) -> None:
-        self.is_stale = False
+        self.in_doubt = True
         self._store = store
         self._served = served
         self._loader = loader
@@ -54,19 +61,42 @@ class Upkeep:
         self._refreshing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether news are too old."""
+        return self._fresh_for_s() <= 0
+
+    def check(self) -> None:
+        """Settle the doubt.
+
+        Raises:
+            StorageError: News are too old, so no session may be used.
+        """
+        fresh_for_s = self._fresh_for_s()
+        if fresh_for_s <= 0:
+            raise StorageError(f"sessions cannot be checked, since {self._reason}")
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(fresh_for_s, self._doubt)
+        self.in_doubt = False
 
     async def start(self) -> None:
-        """Count what is stored, and begin.
+        """Count what is stored, read the news of what is served already, and begin.
 
         Raises:
             StorageError: The store does not answer.
         """
         self._served.stored_count = await self._store.count()
-        self._heard_s = self._cleaned_s = time.monotonic()
+        self._cleaned_s = time.monotonic()
+        await self.refresh()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
         """End, and write what is unwritten, as far as the store takes it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._doubt()
         if self._task is None:
             return
         # What is under way is waited for: a write that is given up may count twice.
@@ -75,7 +105,7 @@ class Upkeep:
         self._task = None
         try:
             async with self._refreshing:
-                await self._write()
+                await self._write(self._unwritten())
                 await self._loader.delete_over()
         except StorageError as error:
             events.store_failed(self._store.name, "touch", error)
@@ -84,16 +114,23 @@ class Upkeep:
         """Write use behind, and learn what other workers have done to the sessions served here.
 
         Raises:
-            StorageError: The store did not answer.
+            StorageError: The store did not answer, or did not take what was to be written.
         """
         # One at a time: two that write the same use would count it twice.
         async with self._refreshing:
-            used = await self._write()
-            await self._loader.delete_over()
+            activities = self._unwritten()
+            failures = [
+                await _failure_of(self._write(activities)),
+                await _failure_of(self._loader.delete_over()),
+            ]
+            used = [activity.session_id for activity in activities]
+            asked_s = time.monotonic()
             for session_ids in _batched([*used, *self._next_dormant()]):
                 await self._learn(session_ids)
-            self._heard_s = time.monotonic()
-            self.is_stale = False
+            self._heard_s = asked_s
+        for failure in failures:
+            if failure is not None:
+                raise failure
 
     async def clean_up(self) -> int:
         """Delete what is over from the store, and count the rest; return how many were deleted.
@@ -109,15 +146,19 @@ class Upkeep:
 
     async def _run(self) -> None:
         while not await self._is_stopped_within(self._policy.refresh_interval_s):
-            try:
-                await self.refresh()
-                if time.monotonic() - self._cleaned_s >= self._policy.cleanup_interval_s:
-                    self._cleaned_s = time.monotonic()
-                    await self.clean_up()
-            except Exception as error:  # noqa: BLE001 - without upkeep nobody's end would be seen
-                events.store_failed(self._store.name, "refresh", error)
-                self.is_stale = time.monotonic() - self._heard_s >= self._policy.max_stale_s
-            self._served.sweep()
+            # Each whatever becomes of the others: a store that takes no more needs cleaning most.
+            for deed in (self.refresh, self._clean_up_in_time, self._sweep):
+                error = await _failure_of(deed())
+                if error is not None:
+                    events.store_failed(self._store.name, "refresh", error)
+
+    async def _sweep(self) -> None:
+        self._served.sweep()
+
+    async def _clean_up_in_time(self) -> None:
+        if time.monotonic() - self._cleaned_s >= self._policy.cleanup_interval_s:
+            self._cleaned_s = time.monotonic()
+            await self.clean_up()
 
     async def _is_stopped_within(self, seconds: float) -> bool:
         try:
@@ -126,16 +167,27 @@ class Upkeep:
         except TimeoutError:
             return False
 
-    async def _write(self) -> Sequence[str]:
-        """Write the use of sessions; return the ids of those that were used."""
-        usage = self._served.usage
-        usage.collect()
+    def _fresh_for_s(self) -> float:
+        return self._heard_s + self._policy.max_stale_s - time.monotonic()
+
+    def _doubt(self) -> None:
+        self.in_doubt = True
+
+    @property
+    def _reason(self) -> str:
+        if self._task is None:
+            return "their manager was not entered, and nobody has called touch() lately"
+        return "their store does not answer"
+
+    def _unwritten(self) -> Sequence[Activity]:
+        self._served.usage.collect()
         # A session that waits for its row is written once it has one.
-        activities = usage.unwritten(but=self._served.half_open.sessions)
+        return self._served.usage.unwritten(but=self._served.half_open.sessions)
+
+    async def _write(self, activities: Sequence[Activity]) -> None:
         for batch in _batched(activities):
             await self._store.touch_many(batch)
-            usage.written(batch)
-        return [activity.session_id for activity in activities]
+            self._served.usage.written(batch)
 
     def _next_dormant(self) -> Sequence[str]:
         """Return some of the sessions that were not used, each in its turn."""
@@ -165,7 +217,8 @@ class Upkeep:
                 gone += 1
             elif not session.closed:
                 if self._policy.max_messages is not None:
-                    session.limit_messages(self._policy.max_messages, stored=status.messages)
+                    messages = status.messages + self._served.usage.messages(session_id)
+                    session.limit_messages(self._policy.max_messages, stored=messages)
                 if status.epoch > (session.epoch or 0):
                     await self._follow(session_id)
         if gone:
@@ -177,10 +230,19 @@ class Upkeep:
             await self._loader.load(session_id)
         except CapacityError:
             pass  # too much is looked up already: the next record of the session, or refresh
-        except KeyUnavailableError as error:
+        except Exception as error:  # noqa: BLE001 - whatever one row raises, the others go on
+            await self._store.status_many([session_id])  # unless it is the store that fails
             # Trouble of this session alone: its epoch here is over, and the next does not open.
             events.store_failed(self._store.name, "load", error)
             self._served.end(session_id)
+
+
+async def _failure_of(deed: Awaitable[object]) -> Exception | None:
+    try:
+        await deed
+    except Exception as error:  # noqa: BLE001 - it is told or raised later
+        return error
+    return None
 
 
 def _batched(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
