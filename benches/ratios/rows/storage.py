@@ -29,7 +29,7 @@ from sage_native import (
     SigningKey,
     resolve_did_key,
 )
-from sage_native.sessions import KeyRing, SessionManager
+from sage_native.sessions import KeyRing, SessionManager, SessionPolicy
 from sage_native.storage import Activity, Outcome, RequestNonce
 from sage_native.storage.base import nonce_key
 from sage_native.storage.contract import made
@@ -226,7 +226,9 @@ class Managed:
     def __init__(self, storage: Storage) -> None:
         keys = KeyRing(KeyEncryptionKey("bench", os.urandom(32)))
         self._store = storage.sessions(f"{NAME}-managed")
-        self._manager = SessionManager(self._store, keys)
+        # Nobody asks for news between the measurements.
+        policy = SessionPolicy(max_stale_s=3600)
+        self._manager = SessionManager(self._store, keys, policy=policy)
         self._client, server = _met()
         self._id = server.session_id
         server.open(self._client.seal(b""))
