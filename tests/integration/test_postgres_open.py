@@ -13,6 +13,7 @@ from sage_native.storage.contract.made import clock_ms, nonce
 from sage_native.storage.guarantee import ReplayGuarantee
 from sage_native.storage.migrations import migrate, rollback
 from sage_native.storage.postgres import PostgresStorage
+from sage_native.storage.postgres.standbys import lack_of_standbys
 from tests.integration.postgres_scenes import new_storage, outcome_of, recovered
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import free_ports
@@ -54,6 +55,62 @@ async def test_a_level_that_is_not_reached_is_refused(
                     await PostgresStorage.open(dsn, guarantee=wanted)
     finally:
         server.set(name, "on" if name != "synchronous_standby_names" else "")
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("ANY 1 (one, two)", r"'ANY 1 \(one, two\)' waits for 1 of 2 standbys, and one that lacks"),
+        ("one, two", "'one, two' waits for 1 of 2 standbys"),
+        ("*", r"'\*' takes any standby for the one to wait for"),
+    ],
+)
+async def test_a_standby_that_may_lack_commits_is_no_failover(
+    server: PostgresServer, setting: str, reason: str
+) -> None:
+    dsn = server.create_database()
+    await migrate(dsn)
+    server.set("synchronous_standby_names", setting)
+    try:
+        text = f"at level durable.*demands failover: set fsync.*{reason}"
+        with pytest.raises(ConfigurationError, match=text):
+            await PostgresStorage.open(dsn, guarantee=FAILOVER)
+    finally:
+        server.set("synchronous_standby_names", "")
+
+
+@pytest.mark.parametrize(
+    ("setting", "lack"),
+    [
+        ("", "names no standby"),
+        ("one", None),
+        (' "One, (two)" ', None),
+        ("1 (one)", None),
+        ("2(one,two)", None),
+        ("FIRST 2 (one, two)", None),
+        ('any\t3 ( one, "two", 3 )', None),
+        ("2 (one)", None),
+        ('ANY 2 ("a ""b"", c", d)', None),
+        ("1 (one, ONE)", None),
+        ("one, two", "waits for 1 of 2"),
+        ("1 (one, two)", "waits for 1 of 2"),
+        ("first 1 (one, two)", "waits for 1 of 2"),
+        ("ANY 2 (one, two, three)", "waits for 2 of 3"),
+        ('ANY 1 ("one", "two")', "waits for 1 of 2"),
+        ("*", "takes any standby"),
+        ('"*"', "takes any standby"),
+        ("ANY 1 (*)", "takes any standby"),
+        ("2 (one, *)", "takes any standby"),
+    ],
+)
+def test_of_how_many_standbys_a_commit_waits(
+    server: PostgresServer, setting: str, lack: str | None
+) -> None:
+    # Not loaded, but the server refuses what it cannot read.
+    server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{setting}'")
+    server.sql("ALTER SYSTEM RESET synchronous_standby_names")
+    found = lack_of_standbys(setting)
+    assert (found is None) if lack is None else (lack in str(found))
 
 
 async def test_commits_wait_as_long_as_the_level_needs(server: PostgresServer) -> None:
@@ -127,12 +184,9 @@ async def test_no_error_and_no_name_shows_the_password(server: PostgresServer) -
 
 
 async def test_a_new_timeline_makes_the_memory_incomplete(server: PostgresServer) -> None:
-    async with new_storage(server) as storage:
+    async with new_storage(server, remembers_since_ms=1) as storage:
         request = nonce(end_ms=clock_ms() + 170_000)
         assert await outcome_of(storage, request) is Outcome.FRESH
-        server.sql(
-            "UPDATE replay_memory SET remembers_since_ms = 1", database=storage.label.split()[1]
-        )
         server.stop()
         server.start()  # the same timeline: nothing is lost
         await recovered(storage.check)

@@ -167,10 +167,5 @@ class PostgresStorage(Storage):
             await require_current(connection)
             self._is_current = True
         await durability.ask_for(connection, self._wanted)
-        await self._measure(connection)
+        self.nonces.guarantee = await durability.require(connection, self._wanted, label=self.label)
         await self.nonces.prepare(connection)
-
-    async def _measure(self, connection: asyncpg.Connection) -> None:
-        reached = await durability.measure(connection, self.label)
-        durability.require(reached, self._wanted, self.label)
-        self.nonces.guarantee = reached
