@@ -97,7 +97,7 @@ async def test_cancelled_admissions_admit_once_at_the_most(server: PostgresServe
         async def admit(request: RequestNonce) -> object:
             await asyncio.sleep(random.uniform(0, 1))
             call = outcome_of if random.random() < 0.5 else _first
-            return await _given_up_or(call(storage, request), within_s=0.1)
+            return await _given_up_or(call(storage, request), within_s=0.02)
 
         answers = await asyncio.gather(
             *(asyncio.gather(*(admit(request) for _ in range(5))) for request in requests)
@@ -127,7 +127,7 @@ async def test_a_commit_that_no_standby_has_is_refused(server: PostgresServer) -
             request, stored = nonce(), row()
             call = asyncio.gather(
                 *(
-                    closed(lambda: storage.nonces._admit([(b"k" * 16, clock_ms() + 60_000)])),
+                    closed(lambda: storage.nonces._admit([(b"k" * 16, clock_ms() + 60_000, 0)])),
                     closed(lambda: storage.sessions("one").create(stored)),
                     closed(lambda: storage.sessions("two").create(stored, client_limit=3)),
                 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
-from sage_native.exceptions import CapacityError, ConflictError
-from sage_native.storage.contract.made import ALICE, BOB, MINUTE_MS, clock_ms, row, wrapped
+from sage_native.exceptions import CapacityError, ConflictError, StorageError
+from sage_native.storage.base import Outcome
+from sage_native.storage.contract.made import ALICE, BOB, MINUTE_MS, clock_ms, nonce, row, wrapped
 from sage_native.storage.postgres import PostgresStorage
 from sage_native.storage.rows import Activity
 
@@ -135,3 +137,89 @@ async def test_of_workers_that_advance_an_epoch_one_wins(
         found = await workers[0].get(key)
         assert found is not None
         assert found.session.wrapped_secret == rivals[errors.index(None)].wrapped_secret
+
+
+async def test_loads_leave_connections_to_others(postgres_dsn: str) -> None:
+    patient = {"timeout_s": 20.0, "acquire_timeout_s": 0.5}
+    async with await PostgresStorage.open(postgres_dsn, max_size=4, **patient) as storage:  # type: ignore[arg-type]
+        sessions = storage.sessions("one")
+        rows = [row(metadata={"number": str(number)}) for number in range(200)]
+        await asyncio.gather(*map(sessions.create, rows))
+        missing = [row() for _ in range(56)]
+        asked = random.sample([*rows, *missing, *rows[:50]], 306)
+        user = await asyncpg.connect(postgres_dsn)
+        try:
+            async with user.transaction():
+                await user.execute("LOCK TABLE sessions")
+                loads = [asyncio.create_task(sessions.get(one.session.session_id)) for one in asked]
+                given_up = [
+                    asyncio.create_task(sessions.get(one.session.session_id)) for one in rows[:20]
+                ]
+                await asyncio.sleep(0.3)
+                for task in (*given_up, loads[0]):
+                    task.cancel()
+                loads[1:1] = [
+                    asyncio.create_task(sessions.get(one.session.session_id)) for one in rows[:20]
+                ]
+                asked[1:1] = rows[:20]
+                await asyncio.sleep(0.3)
+                # Nobody has been answered, and yet there is a connection for a nonce.
+                assert not any(task.done() for task in loads[1:])
+                assert await storage.nonces.admit_many([nonce()]) == [Outcome.FRESH]
+        finally:
+            await user.close()
+        found = await asyncio.gather(*loads[1:])
+        stored = {one.session.session_id: one for one in rows}
+        assert found == [stored.get(one.session.session_id) for one in asked[1:]]
+        assert found.count(None) in (55, 56)
+
+
+async def test_a_load_that_found_no_connection_stands_in_nobodys_way(postgres_dsn: str) -> None:
+    async with await PostgresStorage.open(
+        postgres_dsn, min_size=1, max_size=1, timeout_s=5, acquire_timeout_s=0.2
+    ) as storage:
+        sessions = storage.sessions("one")
+        stored = row()
+        await sessions.create(stored)
+        user = await asyncpg.connect(postgres_dsn)
+        try:
+            async with user.transaction():
+                await user.execute("LOCK TABLE sessions")
+                other = asyncio.create_task(sessions.count())
+                await asyncio.sleep(0.1)
+                with pytest.raises(StorageError, match="no connection free"):
+                    await sessions.get(stored.session.session_id)
+                given_up = asyncio.create_task(sessions.get(stored.session.session_id))
+                await asyncio.sleep(0.05)
+                given_up.cancel()
+                await asyncio.wait([given_up])
+        finally:
+            await user.close()
+        assert await other == 1
+        assert not sessions._loads._one_is_under_way
+        assert await sessions.get(stored.session.session_id) == stored
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["metadata = '[1]'", "metadata = '{\"a\": 1}'", "created_ms = -1"],
+)
+async def test_a_row_that_cannot_be_read_fails_its_own_caller_alone(
+    postgres_dsn: str, change: str
+) -> None:
+    async with await PostgresStorage.open(postgres_dsn) as storage:
+        sessions = storage.sessions("one")
+        rows = [row() for _ in range(20)]
+        await asyncio.gather(*map(sessions.create, rows))
+        user = await asyncpg.connect(postgres_dsn)
+        try:
+            broken = rows[7].session.session_id
+            await user.execute(f"UPDATE sessions SET {change} WHERE session_id = $1", broken)  # noqa: S608
+        finally:
+            await user.close()
+        found = await asyncio.gather(
+            *(sessions.get(one.session.session_id) for one in rows), return_exceptions=True
+        )
+        assert found[:7] + found[8:] == rows[:7] + rows[8:]
+        assert isinstance(found[7], StorageError)
+        assert "damaged" in str(found[7])

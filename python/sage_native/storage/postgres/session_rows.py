@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from sage_native.exceptions import StorageError, UsageError
 from sage_native.protocol import WrappedSession
 from sage_native.storage.rows import SessionRow
 
@@ -48,7 +49,25 @@ def columns_of(rows: Sequence[SessionRow]) -> list[Sequence[object]]:
 
 
 def session_row(record: asyncpg.Record) -> SessionRow:
-    """Return the row of a record of `COLUMNS`."""
+    """Return the row of a record of `COLUMNS`.
+
+    Raises:
+        StorageError: Somebody else changed it into one that no session has.
+    """
+    try:
+        return _session_row(record)
+    except (UsageError, OverflowError, AttributeError) as error:
+        raise StorageError(
+            f"the row of session {record['session_id']} is damaged: {error}"
+        ) from error
+
+
+def metadata_text(metadata: Mapping[str, str]) -> str:
+    """Return metadata as JSON."""
+    return json.dumps(dict(metadata)) if metadata else "{}"
+
+
+def _session_row(record: asyncpg.Record) -> SessionRow:
     session = WrappedSession(
         session_id=str(record["session_id"]),
         client_did=record["client_did"],
@@ -67,11 +86,6 @@ def session_row(record: asyncpg.Record) -> SessionRow:
         metadata=json.loads(record["metadata"]),
         restored=record["restored"],
     )
-
-
-def metadata_text(metadata: Mapping[str, str]) -> str:
-    """Return metadata as JSON."""
-    return json.dumps(dict(metadata)) if metadata else "{}"
 
 
 def _values_of(row: SessionRow) -> tuple[object, ...]:

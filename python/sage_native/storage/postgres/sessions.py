@@ -13,6 +13,7 @@ from sage_native.exceptions import ConflictError, UsageError
 from sage_native.storage.base import SessionStore, check_page, check_store_name, now_or_clock
 from sage_native.storage.batcher import Batcher
 from sage_native.storage.postgres.creation import Creation, create_many
+from sage_native.storage.postgres.loads import Loads
 from sage_native.storage.postgres.session_rows import (
     COLUMNS,
     is_session_id,
@@ -36,7 +37,6 @@ __all__ = ["PostgresSessionStore"]
 _SLICE_LEN = 1000
 
 _ROW = "store_name = $1 AND session_id = $2"
-_GET = f"SELECT {COLUMNS} FROM sessions WHERE {_ROW}"  # noqa: S608 - names only, as below
 _STATUS = """
 SELECT session_id, epoch, last_activity_ms, messages FROM sessions
 WHERE store_name = $1 AND session_id = ANY ($2::uuid[])
@@ -46,7 +46,7 @@ UPDATE sessions
 SET wrapped_secret = $3, epoch = $4, kek_id = $5, restored = restored AND epoch = $4
 WHERE {_ROW} AND epoch = $6 AND ($7::text IS NULL OR kek_id = $7)
 RETURNING true
-"""  # noqa: S608
+"""  # noqa: S608 - names only, as below
 _TOUCH = """
 WITH used AS (
     SELECT session_id, max(last_activity_ms) AS last_activity_ms, sum(messages)::bigint AS messages
@@ -96,7 +96,8 @@ class PostgresSessionStore(SessionStore):
         check_store_name(name)
         self.name = name
         self._connections = connections
-        self._batcher: Batcher[Creation, SageError | None] = Batcher(
+        self._loads = Loads(connections, name)
+        self._creations: Batcher[Creation, SageError | None] = Batcher(
             self._create_many,
             label=connections.label,
             max_len=_SLICE_LEN,
@@ -105,15 +106,15 @@ class PostgresSessionStore(SessionStore):
 
     async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
         """Store a new session, together with others that are created at the same time."""
-        refused = await self._batcher.ask(Creation(row, client_limit))
+        refused = await self._creations.ask(Creation(row, client_limit))
         if refused is not None:
             raise refused
 
     async def get(self, session_id: str) -> SessionRow | None:
-        """Return the row, or None."""
+        """Return the row, or None; found together with others that are asked for meanwhile."""
         if not is_session_id(session_id):
             return None
-        found = await self._connections.run(lambda one: one.fetchrow(_GET, self.name, session_id))
+        found = await self._loads.find(session_id)
         return None if found is None else session_row(found)
 
     async def status_many(self, session_ids: Sequence[str]) -> Mapping[str, SessionStatus]:
@@ -210,7 +211,8 @@ class PostgresSessionStore(SessionStore):
 
     async def aclose(self) -> None:
         """Finish what is under way."""
-        await self._batcher.aclose()
+        await self._creations.aclose()
+        await self._loads.aclose()
 
     async def _create_many(self, wanted: Sequence[Creation]) -> list[SageError | None]:
         return await create_many(self._connections, self.name, wanted)
