@@ -11,11 +11,13 @@ from sage_native import ReplayWindowTable, SigningKey, events
 from sage_native.dids import DidRegistry
 from sage_native.exceptions import (
     AuthenticationError,
+    RekeyRequiredError,
     ReplayDetectedError,
     SessionStateError,
     StorageError,
 )
 from sage_native.sessions import SessionPolicy, upkeep
+from sage_native.sessions import served as served_sessions
 from sage_native.storage.memory import MemoryDidStore
 from tests.managers import Gate, Site, no_lost_errors, registered, rekey_at
 
@@ -308,3 +310,76 @@ async def test_what_is_read_while_it_is_deleted_makes_no_session(how: str) -> No
     assert len(worker) == 0
     with pytest.raises(AuthenticationError):
         await worker.open(late)
+
+
+# A client of several workers.
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_an_answer_to_a_past_epoch_is_opened_once_after_another_worker_rekeyed(
+    *, shared: bool
+) -> None:
+    server = Site(windows=ReplayWindowTable(100)).worker()
+    home = Site(windows=ReplayWindowTable(100) if shared else None)
+    worker, beside = home.worker(), home.worker()
+    client = await home.meet(server)
+    await worker.create(client)
+    answers = []
+    for number in range(3):
+        question = client.seal(b"question")
+        answering, _ = await server.open(question)
+        answers.append(answering.seal(b"answer %d" % number, answers=question))
+    # Of a past epoch only those processes of the server are known that were heard in time.
+    assert await worker.open(answers.pop()) == (client, b"answer 2")
+    forged = answers[0][:-1] + bytes([answers[0][-1] ^ 1])
+
+    sibling = await beside.get(client.session_id)
+    assert sibling is not None
+    await rekey_at(server, sibling)
+    await beside.save(sibling)
+    await worker.touch()
+    served = await worker.get(client.session_id)
+    assert served is not None
+    assert (served.epoch, served is client) == (1, False)
+
+    with pytest.raises((AuthenticationError, RekeyRequiredError)):
+        await worker.open(forged)
+    for number, answer in enumerate(answers):
+        assert await worker.open(answer) == (client, b"answer %d" % number)
+        with pytest.raises(ReplayDetectedError):
+            await worker.open(answer)
+    await worker.touch()
+    row = await home.store.get(client.session_id)
+    assert row is not None
+    assert row.messages == 6, "three questions, three answers"
+
+    farewell = answering.seal_close(answers=question)
+    assert (await worker.open(farewell))[1] == b""
+    assert served.closed
+    assert await home.store.count() == 0
+    with pytest.raises(AuthenticationError):
+        await worker.open(answers[0])
+
+
+async def test_a_past_epoch_of_a_server_opens_nothing() -> None:
+    site = Site(windows=ReplayWindowTable(100))
+    worker, beside = site.worker(), site.worker()
+    client = await site.meet(worker)
+    await worker.open(client.seal(b"hot"))
+    late = client.seal(b"late")
+    await rekey_at(beside, client)
+    await worker.open(client.seal(b"next"))
+    with pytest.raises(AuthenticationError):
+        await worker.open(late)
+
+
+async def test_sessions_of_past_epochs_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served_sessions, "ANSWERS_UNDER_WAY_S", 0.0)
+    site = Site(windows=ReplayWindowTable(100))
+    worker, beside = site.worker(), site.worker()
+    client = await site.meet(worker)
+    for _ in range(3):
+        await rekey_at(beside, client)
+        await worker.open(client.seal(b""))
+    worker._served.sweep()
+    assert len(worker._served._retired) == len(worker._served._past) == 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sage_native import events
 from sage_native.exceptions import CapacityError, StorageError, UsageError
+from sage_native.protocol import RecordHeader
 from sage_native.storage.base import now_or_clock
 
 if TYPE_CHECKING:
@@ -78,6 +79,21 @@ class Loader:
             task.add_done_callback(lambda done: self._loaded(session_id, done))
         # Shielded: who is cancelled takes no answer away from the others.
         return await asyncio.shield(task)
+
+    async def has_newer(self, record: bytes, now_ms: int | None = None) -> bool:
+        """Look into the store, if it may know more of a record's session than this process.
+
+        Returns:
+            Whether another object of that session is served now.
+
+        Raises:
+            CapacityError, KeyUnavailableError, StorageError: As ``load``.
+        """
+        header = RecordHeader.parse(record)
+        served = self._served.table.get(header.session_id)
+        if served is not None and not served.closed and header.epoch <= (served.epoch or 0):
+            return False
+        return await self.load(header.session_id, now_ms) not in {None, served}
 
     async def delete(self, session_id: str, *, surely: bool = False) -> bool:
         """Delete a row.

@@ -13,9 +13,9 @@
 
 A session in use is opened without the store. So this process may be behind what others have done,
 and finds out in three ways: a record or R1 of a later epoch makes it look into the store; a
-compare-and-set that loses makes it look again; and every ``refresh_interval_s`` it asks for the
-state of what was used. A session stays served while the store is silent for ``max_stale_s``, and is
-refused after that.
+compare-and-set that loses makes it look again; and it asks for the state of what was used every
+``refresh_interval_s``, and of the rest once in ``cleanup_interval_s``. A session stays served while
+no news come for ``max_stale_s``, and is refused after that.
 
 With a `ReplayWindowTable` that all workers of a machine share, they serve one session together and
 a record is delivered by one of them. Without it, or on another machine, a session that is loaded
@@ -31,15 +31,13 @@ from typing import TYPE_CHECKING
 from sage_native import events
 from sage_native.exceptions import (
     AuthenticationError,
-    CapacityError,
-    ConfigurationError,
     ConflictError,
     ExpiredError,
     HandshakeError,
     RekeyRequiredError,
     SessionStateError,
 )
-from sage_native.protocol import RecordHeader
+from sage_native.sessions.admission import Admission
 from sage_native.sessions.loading import Loader
 from sage_native.sessions.making import Maker
 from sage_native.sessions.naming import session_id_of
@@ -64,14 +62,15 @@ if TYPE_CHECKING:
 __all__ = ["SessionManager"]
 
 M3_LENS = (48, 112)
-_CLOCK_STEP_MS = 3_600_000
-"""By how much a clock may be set back without a record being refused for it."""
+_SECOND_LOOK = (AuthenticationError, ExpiredError, RekeyRequiredError, SessionStateError)
+"""What a record may be refused with that another object of its session would open."""
 
 
 class SessionManager:
     """Creates, finds, keeps and ends the sessions of one role.
 
     Use it as an asynchronous context manager: entering starts its upkeep, leaving drains it.
+    Without upkeep it serves for ``max_stale_s``, and as long again after each ``touch``.
 
     Args:
         store: Where sessions live. Its name binds every row: use another for each role, and for
@@ -99,19 +98,11 @@ class SessionManager:
         self._store = store
         self._keys = keys
         self._policy = SessionPolicy() if policy is None else policy
-        self._windows = windows
-        horizon_ms = self._policy.lifetime_s * 1000 + _CLOCK_STEP_MS
-        if windows is not None and windows.horizon_ms < horizon_ms:
-            raise ConfigurationError(
-                f"session policy: sessions live {self._policy.lifetime_s} s, and a clock may be "
-                f"set back by an hour: the table of windows must look that far ahead, with "
-                f"horizon_ms {horizon_ms} at least, not {windows.horizon_ms}"
-            )
         self._served = Served(self._policy)
+        self._admission = Admission(self._served, self._policy, windows)
         self._table = self._served.table
-        self._half_open = self._served.half_open
         # Asked at every record, so without a call in between.
-        self._unconfirmed = self._half_open.sessions
+        self._unconfirmed = self._served.half_open.sessions
         self._loader = Loader(
             store, keys, self._served, policy=self._policy, windows=windows, registry=registry
         )
@@ -129,7 +120,6 @@ class SessionManager:
             pace=self._pace,
             settled=self._maker.settled,
         )
-        self._draining = False
 
     async def __aenter__(self) -> Self:
         await self._upkeep.start()
@@ -155,16 +145,16 @@ class SessionManager:
 
         Cost: as ``Request.accept``, 40 µs; no I/O.
         """
-        self._check_room(request.client_did, now_ms)
+        self._admission.check_room(request.client_did, now_ms)
         self._pace.spend(request.client_did)
         message, session = request.accept(
             lifetime_s=self._policy.lifetime_s,
             idle_timeout_s=self._policy.idle_timeout_s,
             now_ms=now_ms,
         )
-        self._prepare(session, now_ms)
+        self._admission.prepare(session, now_ms)
         self._table.add(session)
-        self._half_open.add(session)
+        self._served.half_open.add(session)
         return message, session
 
     async def confirm(self, message: bytes, *, now_ms: int | None = None) -> Session:
@@ -191,7 +181,7 @@ class SessionManager:
         if session is None:
             raise AuthenticationError("authentication failed")
         session.confirm(message, now_ms=now_ms)
-        if session.session_id in self._half_open:
+        if session.session_id in self._unconfirmed:
             await self._maker.confirm(session, now_ms)
         elif self._upkeep.in_doubt:
             self._upkeep.check()
@@ -221,8 +211,8 @@ class SessionManager:
             StorageError: Outcome unknown; the session is not served, and not closed. Or it is
                 closed, since the registry's store did not answer.
         """
-        self._check_room(session.client_did, now_ms)
-        self._prepare(session, now_ms)
+        self._admission.check_room(session.client_did, now_ms)
+        self._admission.prepare(session, now_ms)
         await self._maker.create(session, metadata, now_ms)
 
     async def open(
@@ -254,13 +244,16 @@ class SessionManager:
             self._upkeep.check()
         try:
             session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
-        except RekeyRequiredError:
-            raise
-        except (AuthenticationError, ExpiredError, SessionStateError) as error:
-            if not await self._is_newly_loaded(record, now_ms):
-                raise
-            error.__traceback__ = None
-            session, plaintext = self._table.open(record, aad=aad, now_ms=now_ms)
+        except _SECOND_LOOK as error:
+            opened = self._served.open_past(record, aad=aad, now_ms=now_ms)
+            if opened is None:
+                if isinstance(error, RekeyRequiredError) or not await self._loader.has_newer(
+                    record, now_ms
+                ):
+                    raise
+                error.__traceback__ = None
+                opened = self._table.open(record, aad=aad, now_ms=now_ms)
+            session, plaintext = opened
         if not plaintext and session.closed:
             await self._loader.end(session.session_id, "closed by peer")
         elif self._unconfirmed and session.session_id in self._unconfirmed:
@@ -335,8 +328,9 @@ class SessionManager:
     async def close(self, session_id: str) -> bool:
         """End a session here and in the store, without telling the peer.
 
-        Other workers learn of it within ``refresh_interval_s``. To tell the peer, send what
-        ``Session.seal_close`` returned, and then call this.
+        Another worker may serve it for ``refresh_interval_s`` more if it is in use there, and else
+        for ``cleanup_interval_s``. To tell the peer, send what ``Session.seal_close`` returned, and
+        then call this.
 
         Returns:
             False if it was unknown.
@@ -353,6 +347,8 @@ class SessionManager:
 
     async def end_of_did(self, did: str) -> int:
         """End every session in which this DID is client or server, as after its revocation.
+
+        Other workers learn of it as with ``close``.
 
         Returns:
             How many stored sessions that were.
@@ -397,7 +393,8 @@ class SessionManager:
         It happens by itself every ``refresh_interval_s``.
 
         Raises:
-            StorageError: The store did not answer. Nothing is lost; it is tried again.
+            StorageError: The store did not answer, or takes no more. Nothing is lost; it is tried
+                again.
         """
         await self._upkeep.refresh()
 
@@ -406,7 +403,7 @@ class SessionManager:
 
         Stored sessions stay, for the workers that go on. Idempotent.
         """
-        self._draining = True
+        self._admission.close()
         try:
             await self._maker.finish()
             await self._upkeep.stop()
@@ -421,29 +418,3 @@ class SessionManager:
 
     def __bool__(self) -> bool:
         return True
-
-    def _check_room(self, client_did: str, now_ms: int | None) -> None:
-        if self._draining:
-            raise CapacityError("no new sessions are taken any more: this process is about to end")
-        if max(self._served.stored_count, len(self._table)) >= self._policy.max_sessions:
-            raise CapacityError(f"all {self._policy.max_sessions} places for sessions are taken")
-        try:
-            self._half_open.check_room(client_did)
-        except CapacityError:
-            self._served.make_room(now_ms)
-            self._half_open.check_room(client_did)
-
-    def _prepare(self, session: Session, now_ms: int | None) -> None:
-        if self._windows is not None:
-            session.share_windows(self._windows, now_ms=now_ms)
-        session.limit_incarnations(self._policy.max_incarnations)
-        if self._policy.max_messages is not None:
-            session.limit_messages(self._policy.max_messages)
-
-    async def _is_newly_loaded(self, record: bytes, now_ms: int | None) -> bool:
-        """Look into the store, if it may know more of a record's session than this process."""
-        header = RecordHeader.parse(record)
-        served = self._table.get(header.session_id)
-        if served is not None and not served.closed and header.epoch <= (served.epoch or 0):
-            return False
-        return await self._loader.load(header.session_id, now_ms) not in {None, served}

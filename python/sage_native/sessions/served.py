@@ -7,8 +7,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import SageError
-from sage_native.protocol import SessionTable
+from sage_native.exceptions import (
+    AuthenticationError,
+    ExpiredError,
+    RekeyRequiredError,
+    SageError,
+    SessionStateError,
+)
+from sage_native.protocol import RecordHeader, SessionTable
 from sage_native.sessions.half_open import HalfOpen
 from sage_native.sessions.over import Over
 from sage_native.sessions.usage import Usage
@@ -45,7 +51,9 @@ class Served:
         self.over = Over()
         self.usage = Usage(self.table, self.over)
         self.stored_count = 0
+        # With the time until when, and the latest of each id.
         self._retired: deque[tuple[float, Session]] = deque()
+        self._past: dict[str, Session] = {}
 
     def replace(self, session: Session, now_ms: int | None = None) -> None:
         """Serve a session as it came out of the store, in place of what was served."""
@@ -54,6 +62,31 @@ class Served:
             with contextlib.suppress(SageError):  # its time may be up
                 last.retire(now_ms=now_ms)
             self._retired.append((time.monotonic() + ANSWERS_UNDER_WAY_S, last))
+            self._past[last.session_id] = last
+
+    def open_past(
+        self, record: bytes, *, aad: bytes | None = None, now_ms: int | None = None
+    ) -> tuple[Session, bytes] | None:
+        """Initiator: open an answer to what was sealed before another worker rekeyed.
+
+        Returns:
+            The session of the past epoch and the plaintext; None if the record is no such answer.
+
+        Raises:
+            ReplayDetectedError: It was opened before.
+        """
+        header = RecordHeader.parse(record)
+        past, served = self._past.get(header.session_id), self.table.get(header.session_id)
+        if past is None or served is None or served.closed or past.role != "initiator":
+            return None
+        if header.epoch + 1 != served.epoch:
+            return None
+        try:
+            plaintext = past.open(record, aad=aad, now_ms=now_ms)
+        except (AuthenticationError, ExpiredError, RekeyRequiredError, SessionStateError):
+            return None
+        self.usage.keep(past)
+        return past, plaintext
 
     def end(self, session_id: str) -> Session | None:
         """Close a session and erase its keys; return it if it was served."""
@@ -87,7 +120,7 @@ class Served:
         self.usage.collect()
         unconfirmed = len(self.half_open.drop_dead(now_ms))
         while self._retired and time.monotonic() >= self._retired[0][0]:
-            self._retired.popleft()[1].close()
+            self._drop_retired(self._retired.popleft()[1])
         return max(0, self.table.sweep(now_ms=now_ms) - unconfirmed)
 
     def close(self) -> None:
@@ -95,7 +128,12 @@ class Served:
         for session_id in self.table.session_ids():
             self.end(session_id)
         while self._retired:
-            self._retired.pop()[1].close()
+            self._drop_retired(self._retired.pop()[1])
+
+    def _drop_retired(self, session: Session) -> None:
+        session.close()
+        if self._past.get(session.session_id) is session:
+            del self._past[session.session_id]
 
     def _close_retired(self, is_meant: Callable[[Session], bool]) -> None:
         for _, session in self._retired:
