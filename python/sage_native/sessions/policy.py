@@ -9,7 +9,7 @@ from sage_native.exceptions import ConfigurationError
 __all__ = ["SessionPolicy"]
 
 EPOCHS_WITHOUT_TABLE = 10_000
-MIN_EPOCHS_PER_CLIENT = 16
+MIN_EPOCHS_PER_CLIENT = 64
 """What a client may do with the smallest table: else it could not even meet again."""
 
 
