@@ -26,7 +26,7 @@ async def kek_ids(site: Site) -> list[str]:
 
 async def test_every_row_is_under_the_current_key_afterwards() -> None:
     site, steps = Site(windows=ReplayWindowTable(100)), list[int]()
-    site.policy = replace(site.policy, max_sessions_per_client=2000)
+    site.policy = replace(site.policy, max_sessions_per_client=2000, max_epochs_per_client=2000)
     worker = site.worker()
     clients = [await site.meet(worker) for _ in range(1100)]
     await worker.open(clients[0].seal(b""))
