@@ -227,15 +227,19 @@ async def test_no_session_is_created_in_the_instant_of_a_revocation(
             await one.open(client.seal(b"revoked"))
 
 
+@pytest.mark.parametrize("how", ["close", "end_of_did"])
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_session_that_is_being_created_can_be_closed(moment: str) -> None:
+async def test_a_session_that_is_being_created_can_be_ended(moment: str, how: str) -> None:
     site = Site()
     worker = site.worker()
     _, server = made_elsewhere(site)
     gate = getattr(site.store, moment)["create"] = Gate()
     creating = asyncio.create_task(worker.create(server))
     await gate.reached()
-    await worker.close(server.session_id)
+    if how == "close":
+        await worker.close(server.session_id)
+    else:
+        await worker.end_of_did(site.alice)
     gate.open()
     with pytest.raises(AuthenticationError):
         await creating

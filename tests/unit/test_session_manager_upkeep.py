@@ -47,12 +47,14 @@ async def test_a_store_that_never_answers_is_found_out_at_use() -> None:
         await gate.reached()
         await beside.close(client.session_id)
         await asyncio.sleep(0.3)
-        with pytest.raises(StorageError, match="their store does not answer"):
-            await worker.open(client.seal(b"ended elsewhere"))
-        with pytest.raises(StorageError):
-            await worker.get(client.session_id)
-        del site.store.before["status_many"]
-        gate.open()
+        try:
+            with pytest.raises(StorageError, match="their store does not answer"):
+                await worker.open(client.seal(b"ended elsewhere"))
+            with pytest.raises(StorageError):
+                await worker.get(client.session_id)
+        finally:
+            del site.store.before["status_many"]
+            gate.open()
         await eventually(lambda: not worker._upkeep.is_stale)
         with pytest.raises(AuthenticationError):
             await worker.open(client.seal(b"ended elsewhere"))
