@@ -54,7 +54,8 @@ async def _admitted_in_time(storage: PostgresStorage) -> RequestNonce:
 async def test_a_new_timeline_that_an_admission_finds_itself(
     server: PostgresServer, admit: Admit
 ) -> None:
-    async with new_storage(server, remembers_since_ms=1) as storage:
+    # No connection is kept, so none is made but by the admission.
+    async with new_storage(server, remembers_since_ms=1, min_size=0) as storage:
         request = await _admitted_in_time(storage)
         # As on a standby that lacked the last nonce and took over.
         server.sql("DELETE FROM nonces", database=database_of(storage))

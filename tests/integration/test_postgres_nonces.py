@@ -133,6 +133,28 @@ async def test_a_drop_waits_for_nobody_and_nobody_for_it(
     assert bucket_of(start) not in _partitions(storage, postgres_server)
 
 
+async def test_a_sweep_that_gives_nothing_up_writes_nothing(
+    storage: PostgresStorage, postgres_server: PostgresServer
+) -> None:
+    def version() -> str:
+        return postgres_server.sql(
+            "SELECT xmin, ctid, floor_ms FROM replay_memory", database=_database(storage)
+        )
+
+    start = clock_ms()
+    await storage.nonces.admit_many([nonce(end_ms=start + 1000)], now_ms=start)
+    await storage.nonces.delete_expired(now_ms=start + 500)
+    assert version().endswith(f"|{start + 500}")
+    await storage.nonces.delete_expired(now_ms=start + 2000)
+    given_up = version()
+    assert given_up.endswith(f"|{start + 1000}")
+    for now_ms in (start + 2000, start + 3000, start - 100):
+        async with await PostgresStorage.open(postgres_server.dsn(_database(storage))) as other:
+            await storage.nonces.delete_expired(now_ms=now_ms)
+            await other.nonces.delete_expired(now_ms=now_ms)
+    assert version() == given_up
+
+
 async def test_partitions_are_made_when_nobody_made_them_ahead(storage: PostgresStorage) -> None:
     ahead = clock_ms() + 100 * BUCKET_MS
     requests = [nonce(end_ms=ahead + 100_000) for _ in range(30)]
