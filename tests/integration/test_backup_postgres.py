@@ -140,7 +140,7 @@ async def test_a_row_that_a_backend_cannot_hold_is_named(
         await storage.sessions("so\x00me").create(odd)
         await back_up(storage, tmp_path / "b")
     async with await open_storage(postgres_dsn) as storage:
-        match = f"0 of 1 rows .*: session {odd.session.session_id} of .so.*me. cannot be stored here"
+        match = f"0 of 1 rows .*: session {odd.session.session_id} of .* cannot be stored here"
         with pytest.raises(StorageError, match=match):
             await restore(storage, tmp_path / "b")
 
