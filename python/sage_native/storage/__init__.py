@@ -1,13 +1,15 @@
 """Stores for sessions, request nonces and DIDs.
 
 The ports are in `base`; the adapters are modules of their own, so that nothing is imported that is
-not used: `memory`, `sqlite` (no server), `postgres` (asyncpg), `redis` (redis-py).
+not used: `memory`, `sqlite` (no server), `postgres` (asyncpg), `redis` (redis-py); `open_storage`
+takes the one that a URL names.
 """
 
 from __future__ import annotations
 
 from sage_native.storage.base import DidStore, NonceStore, Outcome, SessionStore, Storage
 from sage_native.storage.guarantee import ReplayGuarantee
+from sage_native.storage.opening import open_storage
 from sage_native.storage.rows import (
     Activity,
     DidRecord,
@@ -30,4 +32,5 @@ __all__ = [
     "SessionStatus",
     "SessionStore",
     "Storage",
+    "open_storage",
 ]
