@@ -27,9 +27,9 @@ def test_a_key_that_is_missing_is_named_with_those_that_are_there() -> None:
 
 
 def test_two_keys_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="same id"):
+    with pytest.raises(ConfigurationError, match="2 key-encryption keys have the id"):
         KeyRing(*keys("2026", "2025", "2025"))
-    with pytest.raises(ConfigurationError, match="same id"):
+    with pytest.raises(ConfigurationError, match="2 key-encryption keys have the id"):
         KeyRing(*keys("2026", "2026"))
 
 

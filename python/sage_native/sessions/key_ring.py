@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import ConfigurationError, KeyUnavailableError
@@ -27,8 +28,10 @@ class KeyRing:
 
     def __init__(self, current: KeyEncryptionKey, *older: KeyEncryptionKey) -> None:
         self._keys = {key.kek_id: key for key in (current, *older)}
-        if len(self._keys) != 1 + len(older):
-            raise ConfigurationError("two key-encryption keys have the same id")
+        ids = Counter(key.kek_id for key in (current, *older))
+        for kek_id, count in ids.items():
+            if count > 1:
+                raise ConfigurationError(f"{count} key-encryption keys have the id {kek_id!r}")
         self.current = current
 
     def key(self, kek_id: str) -> KeyEncryptionKey:

@@ -10,6 +10,13 @@
             async with await MyStorage.open(...) as storage:
                 yield storage
 
+For one port alone inherit its contract, and let the fixture return what has that store only::
+
+    class TestMyNonces(NonceStoreContract):
+        @pytest.fixture
+        async def storage(self):
+            yield SimpleNamespace(nonces=MyNonceStore())
+
 The tests are coroutines: run them with pytest-asyncio in its mode ``auto``. Each expects an empty
 storage. They use the clock of the machine, since backends do.
 """
