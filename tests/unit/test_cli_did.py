@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,7 +96,9 @@ def test_what_is_no_registration_is_refused(
     assert "DID" in fail("did", "add", "alice", "--key", key)
     assert "this is a signing key" in fail("did", "add", "did:sage:a", "--key", "agent.key")
     assert "is not base64" in fail("did", "add", "did:sage:a", "--key-base64", "?")
-    assert "holds 3 bytes; a key has 32" in fail("did", "add", "did:sage:a", "--key-base64", "AAAA")
+    assert "holds 3 bytes; a verifying key has 32" in fail(
+        "did", "add", "did:sage:a", "--key-base64", "AAAA"
+    )
     small_order = base64.b64encode(bytes(32)).decode()
     fail("did", "add", "did:sage:a", "--key-base64", small_order)
     assert "twice" in fail("did", "add", "did:sage:a", "--key", key, "--key", key)
@@ -115,8 +118,9 @@ def test_a_revocation_ends_the_sessions_in_every_store(
     call("db", "migrate", "--database", beside)
     call("db", "restore", "b", "--database", beside)
     printed = call("did", "revoke", "did:sage:dev-bob", "--sessions-in", beside)
-    assert "4 of initiator ended" in printed
-    assert "4 of responder ended" in printed
+    for store in ("initiator", "responder"):
+        for name in ("sage.db", "beside.db"):
+            assert f"2 of {store} in the SQLite database {name} ended" in printed
     for arguments in ((), ("--database", beside)):
         assert json.loads(call("db", "status", "--json", *arguments))["sessions"] == {
             "initiator": 3,
@@ -172,3 +176,29 @@ def test_as_a_user_runs_it(place: Path) -> None:
     done = run("did", "add", did, cwd=place)
     assert (done.stdout.decode(), done.stderr) == (f"{did}\n", b"registered with 1 key\n")
     assert run("did", "list", cwd=place).stdout.startswith(did.encode())
+
+
+def test_a_store_that_is_down_keeps_nobody_from_the_others(
+    call: Callable[..., str], fail: Callable[..., str]
+) -> None:
+    call("db", "new-kek", "k")
+    beside = "sqlite:///beside.db"
+    call("db", "migrate", "--database", beside)
+    call("db", "seed", "dev", "--kek", "k1=k")
+    call("db", "seed", "dev", "--kek", "k1=k", "--database", beside)
+    others = ("--sessions-in", "redis://127.0.0.1:1", "--sessions-in", beside)
+    text = fail("did", "revoke", "did:sage:dev-bob", *others, status=1)
+    assert "did:sage:dev-bob is revoked, but its sessions could not be ended everywhere" in text
+    assert "127.0.0.1:1" in text
+    assert "sessions" not in call("did", "revoke", "did:sage:dev-bob", "--sessions-in", beside)
+
+
+@pytest.mark.parametrize("length", [32, 64])
+@pytest.mark.parametrize("spell", [bytes.hex, lambda key: base64.b64encode(key).decode()])
+def test_what_may_be_a_key_is_not_shown(
+    fail: Callable[..., str], length: int, spell: Callable[[bytes], str]
+) -> None:
+    key = spell(os.urandom(length))
+    for arguments in (("--key", key), ("--key-base64", key + "!"), ("--key-base64", "A" + key)):
+        assert key not in fail("did", "add", "did:sage:x", *arguments)
+    assert key not in fail("db", "rewrap", "--kek", f"k={key}")

@@ -12,7 +12,7 @@ from sage_native.cli import console
 from sage_native.cli.db.status import time_of
 from sage_native.cli.db.target import DEFAULT, EPILOGUE, Database, checked, opened, run
 from sage_native.cli.key_files import load_verifying_key
-from sage_native.exceptions import ConfigurationError, ConflictError, UsageError
+from sage_native.exceptions import ConfigurationError, ConflictError, StorageError, UsageError
 from sage_native.keys import check_did, resolve_did_key
 
 if TYPE_CHECKING:
@@ -81,13 +81,20 @@ def revoke(
             Redis beside it.
     """
     check_did(did)
-    urls = [checked(url) for url in sessions_in or ()]
-    is_known, ended = run(_revoke(checked(database), did, urls))
-    for name, count in ended.items():
-        console.line("sessions", f"{count:,} of {console.plain(name)} ended")
+    url, others = checked(database), [checked(other) for other in sessions_in or ()]
+    is_known = run(_revoke(url, did))
+    if is_known:
+        console.line("revoked", did)
+    # Each by itself: one that does not answer keeps nobody from the others.
+    failures = [failure for one in (url, *others) if (failure := _end_sessions(one, did))]
+    if failures:
+        state = "is revoked" if is_known else "is not registered"
+        raise StorageError(
+            f"{did} {state}, but its sessions could not be ended everywhere; run this again: "
+            + "; ".join(failures)
+        )
     if not is_known:
-        raise ConflictError(f"{did} is not registered, so there is nothing to revoke")
-    console.line("revoked", did)
+        raise ConflictError(f"{did} is not registered, so there was nothing to revoke")
 
 
 @app.command(name="list", sort_key=2)
@@ -114,25 +121,29 @@ async def _add(url: str, did: str, keys: Sequence[bytes], owner: str) -> DidReco
         return await DidRegistry(_dids(storage)).register(did, keys, owner=owner)
 
 
-async def _revoke(url: str, did: str, others: Sequence[str]) -> tuple[bool, dict[str, int]]:
+async def _revoke(url: str, did: str) -> bool:
     from sage_native.dids import DidRegistry  # noqa: PLC0415 - as needed
 
-    ended: dict[str, int] = {}
     async with opened(url) as storage:
-        # First, so that no session is made in between.
-        is_known = await DidRegistry(_dids(storage)).revoke(did)
-        await _end_sessions(storage, did, ended)
-    for other in others:
-        async with opened(other) as storage:
-            await _end_sessions(storage, did, ended)
-    return is_known, ended
+        return await DidRegistry(_dids(storage)).revoke(did)
 
 
-async def _end_sessions(storage: Storage, did: str, ended: dict[str, int]) -> None:
-    for name in await storage.session_store_names():
-        count = len(await storage.sessions(name).delete_of_did(did))
-        if count:
-            ended[name] = ended.get(name, 0) + count
+def _end_sessions(url: str, did: str) -> str | None:
+    """End the sessions of a DID in one database, and tell of them; return why not, if it failed."""
+
+    async def end() -> None:
+        async with opened(url) as storage:
+            for name in await storage.session_store_names():
+                count = len(await storage.sessions(name).delete_of_did(did))
+                if count:
+                    where = f"{console.plain(name)} in {storage.label}"
+                    console.line("sessions", f"{count:,} of {where} ended")
+
+    try:
+        run(end())
+    except (StorageError, ConfigurationError) as error:
+        return str(error)
+    return None
 
 
 async def _list(url: str, owner: str | None, *, as_json: bool) -> None:
@@ -160,9 +171,12 @@ def _decode(text: str) -> bytes:
     try:
         key = base64.b64decode(padded, validate=True)
     except ValueError:
-        raise UsageError(f"--key-base64 {text!r} is not base64") from None
+        # Not shown: it may be a signing key.
+        raise UsageError("what --key-base64 was given is not base64") from None
     if len(key) != KEY_LEN:
-        raise UsageError(f"--key-base64 {text!r} holds {len(key)} bytes; a key has {KEY_LEN}")
+        raise UsageError(
+            f"what --key-base64 was given holds {len(key)} bytes; a verifying key has {KEY_LEN}"
+        )
     return key
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import sys
 from contextlib import suppress
@@ -28,6 +29,10 @@ __all__ = [
     "write_public",
 ]
 
+# 32 or 64 bytes, in base64 or in hex.
+_MAY_BE_A_KEY = re.compile(
+    r"[A-Za-z0-9+/_-]{43}=?|[A-Za-z0-9+/_-]{86}(?:==)?|(?:[0-9A-Fa-f]{64}){1,2}"
+)
 STDIO_MARK = "\0"
 """What ``-`` becomes before parsing: no argument and no path can hold it, and no parser takes it
 for an option."""
@@ -91,6 +96,9 @@ def unreadable(path: Path, what: str, error: OSError) -> UsageError:
             reason = f"may not be read by user {os.geteuid()}; change its permissions or the user"
         case _:
             reason = f"cannot be read: {error.strerror}"
+    if _MAY_BE_A_KEY.fullmatch(str(path)):
+        # Whoever gives a key where a file is wanted must not find it in a log.
+        return UsageError(f"{what}: a file is wanted, and what was given may be a key; it {reason}")
     return UsageError(f"{what} '{path}' {reason}")
 
 
