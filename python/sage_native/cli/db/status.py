@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from sage_native.cli import console
 from sage_native.cli.db.schema import version_of
 from sage_native.cli.db.target import DEFAULT, Database, checked, has_schema, label_of, opened, run
+from sage_native.exceptions import StorageError
 
 if TYPE_CHECKING:
     from sage_native.storage.base import DidStore, Storage
@@ -70,10 +71,20 @@ async def _ask(url: str) -> tuple[MigrationStatus | None, _Stored | None]:
         from sage_native.storage import migrations  # noqa: PLC0415 - as needed
 
         schema = await migrations.status(url)
+        if url.startswith("sqlite:") and schema.current == 0:
+            _check_there(url)
         if schema.dirty or schema.current != schema.newest:
             return schema, None
     async with opened(url) as storage:
         return schema, await _stored(storage)
+
+
+def _check_there(url: str) -> None:
+    from sage_native.storage.migrations.sqlite import path_of  # noqa: PLC0415 - as needed
+
+    path = path_of(url)
+    if not path.exists():
+        raise StorageError(f"there is no file {path}: sage-native db migrate makes it")
 
 
 async def _stored(storage: Storage) -> _Stored:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
     from sage_native.storage.base import Storage
+    from sage_native.storage.migrations import MigrationStatus
 
 __all__ = ["DEFAULT", "EPILOGUE", "Database", "checked", "has_schema", "label_of", "opened", "run"]
 
@@ -26,6 +27,8 @@ EPILOGUE = (
     "\n\nExit status: 0 done, 1 refused or failed, 2 wrong usage."
 )
 DEFAULT = "sqlite:///sage.db"
+TIMEOUT_S = 10.0
+"""When a call is given up: a command has time, and would rather wait than stop half-way."""
 Database: TypeAlias = Annotated[
     str,
     Parameter(name="--database", env_var="SAGE_DATABASE_URL"),
@@ -49,9 +52,14 @@ def checked(url: str) -> str:
     Raises:
         ConfigurationError: It cannot be read, or names nothing that lasts. It is never quoted.
     """
-    url = url or DEFAULT
+    scheme, colon, rest = (url.strip() or DEFAULT).partition(":")
+    # Written in any case, as schemes may be; from here on it is compared as text.
+    url = scheme.lower() + colon + rest
     try:
-        scheme, port = urlsplit(url).scheme, urlsplit(url).port
+        parts = urlsplit(url)
+        scheme, port, behind = parts.scheme, parts.port, parts.path + parts.query + parts.fragment
+        if scheme != "sqlite" and "@" in behind:
+            raise ConfigurationError(_UNREADABLE)  # a piece of a password would be taken for a host
     except ValueError:
         scheme, port = urlsplit(url.partition(":")[0] + ":").scheme, None
         if scheme not in {"postgresql", "postgres"} or "," not in url:
@@ -97,14 +105,28 @@ async def opened(url: str) -> AsyncIterator[Storage]:
     if has_schema(url):
         from sage_native.storage import migrations  # noqa: PLC0415 - as needed
 
-        state = await migrations.status(url)
-        if state.dirty or state.current != state.newest:
-            found = f"dirty at version {state.current}" if state.dirty else f"at {state.current}"
-            raise ConfigurationError(
-                f"the schema of {label_of(url)} is {found} and must be at {state.newest}: run "
-                "sage-native db migrate"
-            )
-    from sage_native.storage.opening import open_storage  # noqa: PLC0415 - as needed
+        _check_schema(await migrations.status(url), label_of(url))
+    from sage_native.storage import open_storage  # noqa: PLC0415 - as needed
 
-    async with await open_storage(url) as storage:
+    # No guarantee is demanded: a backup or a revocation must not wait until a server is mended.
+    demanded = None if url.startswith("sqlite:") else "node"
+    async with await open_storage(url, timeout_s=TIMEOUT_S, guarantee=demanded) as storage:
         yield storage
+
+
+def _check_schema(state: MigrationStatus, label: str) -> None:
+    if state.dirty:
+        raise ConfigurationError(
+            f"the schema of {label} is dirty at version {state.current}: mend it by hand, then say "
+            "which version it is: sage-native db migrate --force VERSION"
+        )
+    if state.current > state.newest:
+        raise ConfigurationError(
+            f"the schema of {label} is at version {state.current}, and this program knows "
+            f"{state.newest}: install the newer one"
+        )
+    if state.current < state.newest:
+        raise ConfigurationError(
+            f"the schema of {label} is at {state.current} and must be at {state.newest}: run "
+            "sage-native db migrate"
+        )

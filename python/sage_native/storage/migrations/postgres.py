@@ -32,7 +32,9 @@ __all__ = ["PostgresDatabase", "advisory_lock_id", "connect", "state_of"]
 
 _TABLE = "schema_migrations"
 _LOCK_SALT = 1_486_364_155
-_CONNECT_TIMEOUT_S = 10.0
+_CONNECT_TIMEOUT_S = 4
+# An index over many rows takes its time; a server that is silent must not be waited for for ever.
+_COMMAND_TIMEOUT_S = 600
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
@@ -72,7 +74,10 @@ async def connect(dsn: str, *, lock_timeout_s: float) -> AsyncIterator[PostgresD
     with _as_storage_error("connect to", label):
         try:
             connection = await asyncpg.connect(
-                dsn, timeout=_CONNECT_TIMEOUT_S, server_settings={"lock_timeout": lock_timeout_ms}
+                dsn,
+                timeout=_CONNECT_TIMEOUT_S,
+                command_timeout=_COMMAND_TIMEOUT_S,
+                server_settings={"lock_timeout": lock_timeout_ms},
             )
         except ValueError:
             # The original quotes what it could not read, which may be a piece of the password.
@@ -196,7 +201,8 @@ def _as_storage_error(what: str, label: str) -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        raise StorageError(f"cannot {what} {label}: {error or type(error).__name__}") from error
+        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+        raise StorageError(f"cannot {what} {label}: {reason or type(error).__name__}") from error
 
 
 def _label_of(dsn: str) -> str:
@@ -208,6 +214,7 @@ def _label_of(dsn: str) -> str:
     except ValueError:
         return unnamed
     # With unquoted signs in the password, pieces of it end up in the host or the path.
-    if not parts.hostname or "@" in parts.path or parts.netloc.count("@") > 1:
+    behind = parts.path + parts.query + parts.fragment
+    if not parts.hostname or "@" in behind or parts.netloc.count("@") > 1:
         return unnamed
     return f"{unnamed} {parts.path.removeprefix('/')} at {place}"

@@ -7,7 +7,6 @@ undone, those before it are kept, and a process that dies leaves everything as i
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -20,6 +19,7 @@ from sage_native.storage.migrations.runner import State
 from sage_native.storage.sqlite.trust import check_file, create_file
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from sage_native.storage.migrations.files import Backend
@@ -154,7 +154,17 @@ class SqliteDatabase:
             self._connection = None
 
     def _state(self) -> State:
-        return _read(self._open()) if os.path.lexists(self._path) else State(0, dirty=False)
+        try:
+            self._path.lstat()
+        except FileNotFoundError:
+            if not self._path.parent.is_dir():
+                raise ConfigurationError(
+                    f"there is no directory {self._path.parent} for {self._path.name}"
+                ) from None
+            return State(0, dirty=False)
+        except OSError as error:
+            raise StorageError(f"{self._path} cannot be used: {error.strerror}") from error
+        return _read(self._open())
 
     def _lock(self) -> None:
         create_file(self._path)

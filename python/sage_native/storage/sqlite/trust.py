@@ -71,7 +71,10 @@ def check_file(path: Path) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """Check that nobody else can rename in a directory.
+    """Check that nobody else can write in a directory.
+
+    A sticky bit, as of ``/tmp``, is not enough: somebody could lay a log beside the database, which
+    the next to open it would take for its own.
 
     Raises:
         ConfigurationError: It is not there, of another user, or open to others.
@@ -90,10 +93,11 @@ def check_directory(directory: Path) -> None:
             f"choose one of this process's user ({os.geteuid()})"
         )
     mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o022 and not mode & stat.S_ISVTX:
+    if mode & 0o022:
         raise ConfigurationError(
             f"{directory} is a directory that other users may write to (mode {mode:04o}), so they "
-            "could replace the database: chmod go-w, or choose another"
+            "could replace the database or lay a log beside it: choose a directory of its own, or "
+            "chmod go-w"
         )
 
 
