@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from sage_native.exceptions import ConfigurationError, StorageError
 from sage_native.storage.contract.made import nonce
 from sage_native.storage.guarantee import ReplayGuarantee
 from sage_native.storage.redis import RedisStorage
+from sage_native.storage.redis.facts import read_facts
 from tests.servers.processes import free_ports
 from tests.servers.redis import RedisPair, RedisServer
 
@@ -75,6 +77,17 @@ async def test_what_is_not_written_at_once_is_not_durable(
             assert storage.nonces.guarantee is ReplayGuarantee.NODE
     finally:
         server.execute("CONFIG", "SET", setting, good)
+        while b"aof_rewrite_in_progress:0" not in _persistence(server):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("state", ["aof_rewrite_in_progress", "aof_rewrite_scheduled"])
+@pytest.mark.parametrize("base_size", [0, 89])
+def test_an_append_only_file_that_is_not_whole_yet_is_none(state: str, base_size: int) -> None:
+    """Switched on while the server runs, it holds nothing until it was written once."""
+    info = f"run_id:1\r\naof_enabled:1\r\n{state}:1\r\naof_base_size:{base_size}\r\n".encode()
+    config = {b"appendfsync": b"always", b"no-appendfsync-on-rewrite": b"no"}
+    assert read_facts(info, config).is_durable == (base_size > 0)
 
 
 async def test_no_redis_reaches_failover(server: RedisServer) -> None:
@@ -191,3 +204,10 @@ async def test_both_protocols_and_a_unix_socket(protocol: int) -> None:
                 outcomes = await storage.nonces.admit_many([request, request])
                 assert [one.value for one in outcomes] == ["fresh", "replay"]
                 assert await storage.session_store_names() == []
+
+
+def _persistence(server: RedisServer) -> bytes:
+    with redis.Redis(port=server.port) as client:
+        return b"".join(
+            f"{name}:{value}\n".encode() for name, value in client.info("persistence").items()
+        )

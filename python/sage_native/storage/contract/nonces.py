@@ -146,12 +146,25 @@ class NonceStoreContract:
     async def test_a_memory_that_was_marked_is_incomplete_for_its_horizon(
         self, storage: Storage
     ) -> None:
-        now = clock_ms()
+        now = clock_ms() + 1000  # not when the memory was made: a mark that does nothing shows
         await storage.nonces.mark_incomplete(now_ms=now)
         assert storage.nonces.remembers_since_ms == now
         assert not storage.nonces.is_complete(now_ms=now + storage.nonces.horizon_ms - 1)
         assert storage.nonces.is_complete(now_ms=now + storage.nonces.horizon_ms)
         assert await storage.nonces.admit_many([nonce()]) == [FRESH]
+
+    async def test_another_end_makes_no_other_nonce_when_the_first_is_over(
+        self, storage: Storage
+    ) -> None:
+        now = clock_ms()
+        for _ in range(20):
+            request = nonce(end_ms=now + 60_000)
+            assert await storage.nonces.admit_many([request], now_ms=now) == [FRESH]
+            later = now + 60_001
+            await storage.nonces.delete_expired(now_ms=later)
+            again = nonce(request.nonce, end_ms=now + 179_000)
+            assert await storage.nonces.admit_many([again], now_ms=later) == [REPLAY]
+            now = later + 60_000
 
 
 async def _admit(nonces: NonceStore, request: RequestNonce) -> None:

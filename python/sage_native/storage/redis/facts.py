@@ -96,10 +96,16 @@ def read_facts(info: object, config: object) -> Facts:
         is_cluster=told.get("cluster_enabled") == "1",
         policy=told.get("maxmemory_policy", ""),
         is_durable=told.get("aof_enabled") == "1"
+        # Switched on while it runs, until the first file is whole nothing is on disk.
+        and not (_is_being_written(told) and told.get("aof_base_size") == "0")
         and settings.get("appendfsync") == "always"
         # While a child writes a snapshot, "yes" here switches "always" off.
         and settings.get("no-appendfsync-on-rewrite") == "no",
     )
+
+
+def _is_being_written(told: Mapping[str, str]) -> bool:
+    return "1" in {told.get("aof_rewrite_in_progress"), told.get("aof_rewrite_scheduled")}
 
 
 def _fields(info: object) -> Mapping[str, str]:

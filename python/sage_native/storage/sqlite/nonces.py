@@ -2,7 +2,12 @@
 
 A nonce is fresh if its end lies after the clock and after the floor, and its key is not stored. The
 floor, the keys and the insertion are one transaction that holds the lock for writing, so there is
-no between. What is deleted was given up before, in the same transaction as the first deletion.
+no between. What is deleted was given up before, in the same transaction as the first deletion, and
+stays for `MAX_DIVERGENCE_MS` longer: another end of the same nonce may lie that far ahead.
+
+Whoever asks brings along since when nothing was missing as he knew it. If the file knows of a later
+gap, by another process or because it is another file, a fresh nonce is one that nobody can vouch
+for: its outcome is unknown, for whoever looked at `is_complete` before.
 """
 
 from __future__ import annotations
@@ -11,7 +16,13 @@ import json
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import StorageError
-from sage_native.storage.base import NonceStore, Outcome, nonce_key, now_or_clock
+from sage_native.storage.base import (
+    MAX_DIVERGENCE_MS,
+    NonceStore,
+    Outcome,
+    nonce_key,
+    now_or_clock,
+)
 from sage_native.storage.sqlite.connection import is_full
 
 if TYPE_CHECKING:
@@ -27,6 +38,10 @@ if TYPE_CHECKING:
 
     Candidates: TypeAlias = list[tuple[bytes, int]]
     """Keys of 16 bytes, and until when to remember them."""
+    Asked: TypeAlias = tuple[int, Candidates]
+    """Since when nothing is missing as the caller knows it, and what he asks for."""
+    Answer: TypeAlias = tuple[int, list[Outcome]]
+    """Since when nothing is missing as the file has it, and an outcome for each."""
 
 __all__ = ["SqliteNonceStore"]
 
@@ -35,7 +50,7 @@ _DELETE_LEN = 2000
 
 # One row, whatever the number of keys. They lie one after the other in a blob, since JSON has none.
 _LOOK_UP = """
-SELECT floor_ms, (
+SELECT floor_ms, remembers_since_ms, (
     SELECT json_group_array(place.key) FROM json_each(?2) AS place
     WHERE EXISTS (SELECT 1 FROM nonces WHERE nonces.key = substr(?1, place.key * 16 + 1, 16))
 ) FROM replay_memory
@@ -52,7 +67,7 @@ UPDATE replay_memory SET floor_ms = max(
 _DELETE = """
 DELETE FROM nonces WHERE key IN (
     SELECT key FROM nonces
-    WHERE remember_until_ms <= (SELECT floor_ms FROM replay_memory)
+    WHERE remember_until_ms <= (SELECT floor_ms FROM replay_memory) - ?
     ORDER BY remember_until_ms LIMIT ?
 )
 """
@@ -86,14 +101,19 @@ class SqliteNonceStore(NonceStore):
             for request in requests
             if request.remember_until_ms > now_ms
         ]
+        if not candidates:
+            return [Outcome.REPLAY] * len(requests)
         try:
-            fresh = iter(await self._writer.ask(_admit, candidates) if candidates else [])
+            asked = self._file.remembers_since_ms, candidates
+            since_ms, outcomes = await self._writer.ask(_admit, asked)
         except StorageError as error:
             if is_full(error.__cause__):
                 return [Outcome.FULL] * len(requests)
             raise
+        self._file.remembers_since_ms = max(self._file.remembers_since_ms, since_ms)
+        rest = iter(outcomes)
         return [
-            Outcome.FRESH if request.remember_until_ms > now_ms and next(fresh) else Outcome.REPLAY
+            next(rest) if request.remember_until_ms > now_ms else Outcome.REPLAY
             for request in requests
         ]
 
@@ -121,10 +141,11 @@ class SqliteNonceStore(NonceStore):
         self._file.remembers_since_ms = max(self._file.remembers_since_ms, now_ms)
 
 
-def _admit(connection: sqlite3.Connection, items: list[Candidates]) -> list[list[bool]]:
-    """Admit the candidates of all callers, in order; return for each whether it is fresh."""
-    candidates = [candidate for item in items for candidate in item]
-    floor_ms, stored_places = connection.execute(_LOOK_UP, _arguments(candidates)).fetchone()
+def _admit(connection: sqlite3.Connection, items: list[Asked]) -> list[Answer]:
+    """Admit the candidates of all callers, in order."""
+    candidates = [candidate for _, item in items for candidate in item]
+    found = connection.execute(_LOOK_UP, _arguments(candidates)).fetchone()
+    floor_ms, since_ms, stored_places = found
     stored = set(json.loads(stored_places))
     chosen: dict[bytes, int] = {}
     verdicts = []
@@ -139,7 +160,11 @@ def _admit(connection: sqlite3.Connection, items: list[Candidates]) -> list[list
         if inserted != len(chosen):
             raise StorageError(f"{inserted} nonces were stored instead of {len(chosen)}")
     rest = iter(verdicts)
-    return [[next(rest) for _ in item] for item in items]
+    answers = []
+    for known_since_ms, item in items:
+        fresh = Outcome.FRESH if since_ms <= known_since_ms else Outcome.UNKNOWN
+        answers.append((since_ms, [fresh if next(rest) else Outcome.REPLAY for _ in item]))
+    return answers
 
 
 def _arguments(candidates: Candidates) -> tuple[bytes, str]:
@@ -149,7 +174,7 @@ def _arguments(candidates: Candidates) -> tuple[bytes, str]:
 
 def _delete_expired(connection: sqlite3.Connection, now_ms: int) -> int:
     connection.execute(_RAISE_FLOOR, (now_ms,))
-    return connection.execute(_DELETE, (_DELETE_LEN,)).rowcount
+    return connection.execute(_DELETE, (MAX_DIVERGENCE_MS, _DELETE_LEN)).rowcount
 
 
 def _mark_incomplete(connection: sqlite3.Connection, now_ms: int) -> None:
