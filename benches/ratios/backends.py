@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
+TIMEOUT_S = 30.0
+"""Longer than in service: a disk that is slow for a moment is measured, and not refused."""
 _opened: list[Callable[[], object]] = []
 """What ends them, in the order in which they were opened."""
 
@@ -70,7 +72,9 @@ def sqlite() -> Storage:
     loop()
     directory = tempfile.TemporaryDirectory(prefix="sage-bench-")
     at_close(directory.cleanup)
-    return _kept(wait_for(SqliteStorage.open(Path(directory.name) / "sage.db")))
+    return _kept(
+        wait_for(SqliteStorage.open(Path(directory.name) / "sage.db", timeout_s=TIMEOUT_S))
+    )
 
 
 @cache
@@ -114,7 +118,11 @@ def redis() -> Storage:
     server = RedisServer({"appendonly": "yes", "appendfsync": "always"})
     at_close(server.close)
     server.start()
-    return _kept(wait_for(RedisStorage.open(server.url, guarantee=ReplayGuarantee.DURABLE)))
+    return _kept(
+        wait_for(
+            RedisStorage.open(server.url, guarantee=ReplayGuarantee.DURABLE, timeout_s=TIMEOUT_S)
+        )
+    )
 
 
 def _kept(storage: Storage) -> Storage:
@@ -125,4 +133,4 @@ def _kept(storage: Storage) -> Storage:
 def _postgres(dsn: str, guarantee: ReplayGuarantee) -> Storage:
     from sage_native.storage.postgres import PostgresStorage  # noqa: PLC0415 - as asked for
 
-    return _kept(wait_for(PostgresStorage.open(dsn, guarantee=guarantee)))
+    return _kept(wait_for(PostgresStorage.open(dsn, guarantee=guarantee, timeout_s=TIMEOUT_S)))
