@@ -349,6 +349,26 @@ class TestCallers:
         assert answers.count(None) == 1
         assert sum(isinstance(answer, ReplayDetectedError) for answer in answers) == 4999
 
+    async def test_of_100_000_concurrent_duplicates_one_is_admitted(self, path: Path) -> None:
+        request = made.nonce(end_ms=made.clock_ms() + 170_000)
+        async with (
+            await SqliteStorage.open(path, timeout_s=120) as one,
+            await SqliteStorage.open(path, timeout_s=120) as two,
+        ):
+
+            async def admitted(storage: SqliteStorage) -> bool:
+                try:
+                    await storage.nonces.admit(
+                        request.scope, request.nonce, request.remember_until_ms
+                    )
+                except ReplayDetectedError:
+                    return False
+                return True
+
+            found = await asyncio.gather(*(admitted(storage) for storage in (one, two) * 50_000))
+            assert found.count(True) == 1
+            assert await one.nonces.count() == 1
+
     async def test_loops_of_several_threads_share_it(self, storage: SqliteStorage) -> None:
         accepted: list[int] = []
 
