@@ -96,6 +96,7 @@ $(STAMPS)/cli $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/bench: $(STAMPS)/%: $(STAM
 	@touch $@
 
 REQUIRES_cli := cli bench
-REQUIRES_test := cli test bench
-REQUIRES_lint := cli test bench lint
-REQUIRES_bench := cli bench
+REQUIRES_test := cli gateway test bench
+REQUIRES_lint := cli gateway test bench lint
+REQUIRES_bench := cli gateway bench
+REQUIRES_serve := cli gateway
