@@ -1,0 +1,28 @@
+"""What one client may cost: rate, time, bytes and places, each bounded in fixed memory."""
+
+from __future__ import annotations
+
+from .addresses import ClientAddresses
+from .bodies import (
+    BodyDeadlines,
+    BodyTooLargeError,
+    BodyTooSlowError,
+    ClientGoneError,
+    UnsupportedEncodingError,
+    read_body,
+)
+from .buckets import TokenBuckets
+from .in_flight import InFlight, OverloadedError
+
+__all__ = [
+    "BodyDeadlines",
+    "BodyTooLargeError",
+    "BodyTooSlowError",
+    "ClientAddresses",
+    "ClientGoneError",
+    "InFlight",
+    "OverloadedError",
+    "TokenBuckets",
+    "UnsupportedEncodingError",
+    "read_body",
+]

@@ -1,0 +1,201 @@
+"""Reading a request's body: never more than the limit, never longer than the deadline.
+
+Most bodies are there at once, so the deadline must cost them nothing. There is no timer for each
+request. Every read puts its task into a dictionary together with the number of the current tick and
+takes it out when done. One timer for the whole worker ticks while anybody is reading, eight times
+in each timeout; a task that has been there for more than eight ticks is cancelled, and the
+cancellation comes out of ``read_body`` as ``BodyTooSlowError``. The dictionary is in the order of
+arrival, so a tick looks at the slow ones and at one more. A body is cut off between one and 1¼
+timeouts after its read began, however fast the drops fall, and also when nothing ever comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import current_task
+from typing import TYPE_CHECKING, Any, Final
+
+from sage_native.exceptions import PeerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+_TICKS: Final = 8  # in one timeout
+
+
+class BodyTooLargeError(PeerError):
+    """The body is longer than this endpoint takes. Nothing beyond the limit was read."""
+
+    code = "payload_too_large"
+
+
+class BodyTooSlowError(PeerError):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+
+
+class UnsupportedEncodingError(PeerError):
+    """The body is compressed. Nothing of it was read, and nothing is ever unpacked."""
+
+    code = "unsupported_media_type"
+
+
+class ClientGoneError(PeerError):
+    """The connection ended before the body did: there is nobody to answer."""
+
+
+class BodyDeadlines:
+    """The reads of one worker that have not ended, and the one timer that watches them.
+
+    Belongs to one event loop.
+
+    Args:
+        timeout_s: How long one body may take, from the start of the read to its last byte.
+
+    Raises:
+        UsageError: ``timeout_s`` is not above 0.
+    """
+
+    __slots__ = ("_expired", "_reading", "_tick", "_timer", "timeout_s")
+
+    def __init__(self, timeout_s: float) -> None:
+        if not 0 < timeout_s < float("inf"):
+            raise UsageError(
+                f"timeout_s is {timeout_s}; a body may take some time, but not for ever"
+            )
+        self.timeout_s = timeout_s
+        self._reading: dict[asyncio.Task[Any], int] = {}
+        self._expired: set[asyncio.Task[Any]] = set()
+        self._tick = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def reading_count(self) -> int:
+        """Reads that have begun and not ended."""
+        return len(self._reading)
+
+    def close(self) -> None:
+        """Stop the timer. Reads that have begun lose their deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def begin(self) -> asyncio.Task[Any]:
+        """Watch the running task. In a ``finally``, hand what this returns to ``end``."""
+        task = current_task()
+        if task is None:
+            raise UsageError("a body is read in an asyncio task; this runs in none")
+        self._reading[task] = self._tick
+        if self._timer is None:
+            self._arm()
+        return task
+
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """Watch the task no longer."""
+        if self._reading.pop(task, None) is None:
+            self._expired.discard(task)
+
+    def expired(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a cancellation that has just arrived in the task was ours, and ours alone."""
+        return task in self._expired and task.uncancel() == 0
+
+    def _arm(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.timeout_s / _TICKS, self._sweep)
+
+    def _sweep(self) -> None:
+        self._tick += 1
+        oldest = self._tick - _TICKS
+        late = []
+        for task, tick in self._reading.items():
+            if tick >= oldest:
+                break
+            late.append(task)
+        for task in late:
+            del self._reading[task]
+            self._expired.add(task)
+            task.cancel()
+        self._timer = None
+        if self._reading:
+            self._arm()
+
+
+async def read_body(
+    receive: Receive,
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    limit: int,
+    deadlines: BodyDeadlines,
+) -> bytes:
+    """Read one request's body.
+
+    Args:
+        receive: The ASGI callable, not yet called.
+        headers: Of the ASGI scope, with names in lower case.
+        limit: The longest body, in bytes.
+        deadlines: Of this worker.
+
+    Returns:
+        The whole body, at most ``limit`` bytes.
+
+    Raises:
+        BodyTooLargeError: Announced to be longer than ``limit`` (then it is not read), or found to
+            be while reading.
+        BodyTooSlowError: Not complete in time. Answer, and close the connection.
+        UnsupportedEncodingError: ``Content-Encoding`` is there and is not ``identity``.
+        ClientGoneError: Disconnected in the middle.
+
+    Cost: about 0.8 µs when the body comes in one message.
+    """
+    _check_headers(headers, limit)
+    task = deadlines.begin()
+    try:
+        message = await receive()
+        body: bytes
+        if message.get("more_body", True):
+            body = await _read_rest(receive, message, limit)
+        else:
+            body = message["body"]
+    except asyncio.CancelledError:
+        if deadlines.expired(task):
+            raise BodyTooSlowError(f"no whole body within {deadlines.timeout_s} s") from None
+        raise
+    finally:
+        deadlines.end(task)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _read_rest(receive: Receive, message: Mapping[str, Any], limit: int) -> bytes:
+    body = bytearray()
+    while message["type"] != "http.disconnect":
+        chunk = message.get("body", b"")
+        if len(body) + len(chunk) > limit:
+            raise _too_large(limit)
+        body += chunk
+        if not message.get("more_body", False):
+            return bytes(body)
+        message = await receive()
+    raise ClientGoneError(f"disconnected after {len(body)} bytes of the body")
+
+
+def _check_headers(headers: Iterable[tuple[bytes, bytes]], limit: int) -> None:
+    for name, value in headers:
+        if name == b"content-length":
+            _check_announced(value, limit)
+        elif name == b"content-encoding" and value.strip().lower() != b"identity":
+            raise UnsupportedEncodingError("a request body must not be compressed")
+
+
+def _check_announced(value: bytes, limit: int) -> None:
+    """Refuse by ``Content-Length``. One that is no number is left to the counting."""
+    if value.isdigit() and (len(value) > 18 or int(value) > limit):
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"a body of more than {limit} bytes; the limit is {limit}")
