@@ -296,9 +296,9 @@ def test_an_informational_status_is_not_final() -> None:
         encode(Response(status=103))
     with pytest.raises(UsageError, match="informational status is 200"):
         encode(Response(status=200, informational=(Informational(200),)))
-    with pytest.raises(HandshakeError, match="ends before a status"):
+    with pytest.raises(HandshakeError, match="ends before its status"):
         decode_response(b"\x01\x40\x67")
-    with pytest.raises(HandshakeError, match="ends before a status"):
+    with pytest.raises(HandshakeError, match="ends before its status"):
         decode_response(b"\x01\x40\x67\x00")
 
 
@@ -357,7 +357,7 @@ def test_limits_on_chunks() -> None:
     for chunks in (b"\1a\1a\1a\1a\0\0", b"\6abcdef\5abcde\0\0", b"\xff" * 8):
         with pytest.raises(HandshakeError, match="more than 3 chunks"):
             decode_request(start + chunks, limits=SMALL)
-    with pytest.raises(HandshakeError, match="ends before a length of a chunk"):
+    with pytest.raises(HandshakeError, match="ends before its chunk"):
         decode_request(start + b"\1a", limits=SMALL)
 
 

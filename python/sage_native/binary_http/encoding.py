@@ -31,7 +31,7 @@ def encode(
         UsageError: The message is not valid, beyond a limit, or holds a field that is about one
             connection, such as ``transfer-encoding``.
 
-    Cost: about 10 µs for ten fields.
+    Cost: about 20 µs for ten fields.
     Source: RFC 9292 §3.1 and §3.4 to §3.8.
     """
     if padding_len < 0:
