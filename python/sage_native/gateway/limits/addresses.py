@@ -95,8 +95,12 @@ class ClientAddresses:
         return address
 
     def _behind(self, proxy: _Address, headers: Iterable[tuple[bytes, bytes]]) -> _Address:
-        plain = _joined(headers, b"x-forwarded-for")
-        standard = _joined(headers, b"forwarded")
+        plain = standard = b""
+        for name, value in headers:  # a list may be spread over several lines
+            if name == b"x-forwarded-for":
+                plain = plain + b"," + value if plain else value
+            elif name == b"forwarded":
+                standard = standard + b"," + value if standard else value
         if not plain and not standard:
             return proxy
         key = (proxy.full, plain, standard)
@@ -152,10 +156,6 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
-
-
-def _joined(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
-    return b",".join([value for header, value in headers if header == name])
 
 
 def _tail(value: bytes) -> str:

@@ -7,6 +7,9 @@ in each timeout; a task that has been there for more than eight ticks is cancell
 cancellation comes out of ``read_body`` as ``BodyTooSlowError``. The dictionary is in the order of
 arrival, so a tick looks at the slow ones and at one more. A body is cut off between one and 1¼
 timeouts after its read began, however fast the drops fall, and also when nothing ever comes.
+
+Servers announce the end of a body in a message of its own, which costs one more turn through the
+event loop. A body that is as long as its ``Content-Length`` says is complete without it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 _TICKS: Final = 8  # in one timeout
+_MAX_DIGITS: Final = 18  # of a length that is worth reading
+_SHORTEST_NAME: Final = len(b"content-length")  # of the headers that matter here
 
 
 class BodyTooLargeError(PeerError):
@@ -150,15 +155,13 @@ async def read_body(
 
     Cost: about 0.8 µs when the body comes in one message.
     """
-    _check_headers(headers, limit)
+    announced = _announced_len(headers, limit)
     task = deadlines.begin()
     try:
         message = await receive()
-        body: bytes
-        if message.get("more_body", True):
-            body = await _read_rest(receive, message, limit)
-        else:
-            body = message["body"]
+        body: bytes = message.get("body", b"")
+        if len(body) != announced and message.get("more_body", True):
+            body = await _read_rest(receive, message, announced=announced, limit=limit)
     except asyncio.CancelledError:
         if deadlines.expired(task):
             raise BodyTooSlowError(f"no whole body within {deadlines.timeout_s} s") from None
@@ -170,31 +173,39 @@ async def read_body(
     return body
 
 
-async def _read_rest(receive: Receive, message: Mapping[str, Any], limit: int) -> bytes:
+async def _read_rest(
+    receive: Receive, message: Mapping[str, Any], *, announced: int, limit: int
+) -> bytes:
     body = bytearray()
     while message["type"] != "http.disconnect":
         chunk = message.get("body", b"")
         if len(body) + len(chunk) > limit:
             raise _too_large(limit)
         body += chunk
-        if not message.get("more_body", False):
+        if len(body) == announced or not message.get("more_body", False):
             return bytes(body)
         message = await receive()
     raise ClientGoneError(f"disconnected after {len(body)} bytes of the body")
 
 
-def _check_headers(headers: Iterable[tuple[bytes, bytes]], limit: int) -> None:
+def _announced_len(headers: Iterable[tuple[bytes, bytes]], limit: int) -> int:
+    """The ``Content-Length``, or -1 where there is none that can be relied on."""
+    announced = -1
+    chunked = False
     for name, value in headers:
+        if len(name) < _SHORTEST_NAME:
+            continue
         if name == b"content-length":
-            _check_announced(value, limit)
-        elif name == b"content-encoding" and value.strip().lower() != b"identity":
-            raise UnsupportedEncodingError("a request body must not be compressed")
-
-
-def _check_announced(value: bytes, limit: int) -> None:
-    """Refuse by ``Content-Length``. One that is no number is left to the counting."""
-    if value.isdigit() and (len(value) > 18 or int(value) > limit):
+            if value.isdigit():
+                announced = int(value) if len(value) <= _MAX_DIGITS else limit + 1
+        elif name == b"content-encoding":
+            if value.strip().lower() != b"identity":
+                raise UnsupportedEncodingError("a request body must not be compressed")
+        elif name == b"transfer-encoding":
+            chunked = True  # overrides any length (RFC 9112 §6.3)
+    if announced > limit:
         raise _too_large(limit)
+    return -1 if chunked else announced
 
 
 def _too_large(limit: int) -> BodyTooLargeError:

@@ -1,16 +1,16 @@
-"""Token buckets for any number of keys, in memory that is taken once.
+"""Token buckets for any number of keys, in memory that does not grow with them.
 
 A bucket is one float: the moment at which it will be full again (the *theoretical arrival time* of
 the generic cell rate algorithm, ITU-T I.371). To take a token moves that moment one interval into
 the future; a bucket refuses when the moment would lie further ahead than a full burst takes to
 fill. Nothing runs in the background and nothing is evicted: time itself fills the buckets.
 
-Keys are not stored. Each key has two slots, chosen by a hash; its bucket is the emptier reading of
-neither but the *fuller* one, and both are written. A key therefore never gets more than its rate,
-whatever else happens. It may get less: when strangers are busy in both of its slots. With n busy
-keys in s slots that happens to about (2n / s)² of the others: 0.1 % for 1,000 in 65,536. Nobody can
-aim at somebody else's slots, because the hash starts with a random salt that never leaves the
-process, also where PYTHONHASHSEED makes Python's own hash predictable.
+Keys are not stored. A hash gives each key two slots. The fuller of the two is its bucket, and what
+it takes is written to both. A key therefore never gets more than its rate, whatever others do. It
+may get less, when strangers are busy in both of its slots: with n busy keys in s slots that happens
+to about (2n / s)² of the others, which is 0.1 % for 1,000 in 65,536. Nobody can aim at the slots of
+somebody else, because the hash starts with a random salt that never leaves the process. That holds
+also where PYTHONHASHSEED makes Python's own hash predictable.
 
 One object belongs to one worker process. Several workers each allow the full rate.
 """
@@ -18,13 +18,12 @@ One object belongs to one worker process. Several workers each allow the full ra
 from __future__ import annotations
 
 import secrets
-from array import array
 from typing import Final
 
 from sage_native.exceptions import UsageError
 
 _MAX_SLOTS: Final = 1 << 24
-_ROUNDING: Final = 1e-3  # of one token: what adding floats may lose, far below what anybody notices
+_ROUNDING: Final = 1e-3  # of one token: what adding floats may lose, below what anybody notices
 
 
 class TokenBuckets:
@@ -33,7 +32,8 @@ class TokenBuckets:
     Args:
         rate_per_s: Tokens that come back each second, above 0.
         burst: Tokens in a full bucket, at least 1.
-        slots: Buckets in memory, 8 bytes each; rounded up to a power of two, at most 16,777,216.
+        slots: Buckets in memory, at most 32 bytes each; rounded up to a power of two. At most
+            16,777,216.
 
     Raises:
         UsageError: One of the three is out of range.
@@ -53,8 +53,8 @@ class TokenBuckets:
         self._interval_s = 1 / rate_per_s
         self._span_s = (burst + _ROUNDING) / rate_per_s
         self._mask = slots - 1
-        self._full_at = array("d", bytes(8 * slots))
-        self._salt = secrets.token_hex(16)
+        self._full_at = [0.0] * slots  # a list: an array makes a new float for each look
+        self._salt = secrets.token_urlsafe(12)
         self._salt_bytes = self._salt.encode()
 
     def take(self, key: str | bytes, now_s: float, cost: float = 1) -> float:
@@ -73,10 +73,11 @@ class TokenBuckets:
 
         Cost: about 0.4 µs.
         """
-        chosen = hash((self._salt if key.__class__ is str else self._salt_bytes) + key)  # type: ignore[operator]
-        first = chosen & self._mask
-        second = chosen >> 32 & self._mask
+        chosen = hash(self._salt + key if isinstance(key, str) else self._salt_bytes + key)
         full_at = self._full_at
+        mask = self._mask
+        first = chosen & mask
+        second = chosen >> 32 & mask
         first_s = full_at[first]
         second_s = full_at[second]
         # Written out: calls of min and max would take a third of the time of all this.
