@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_IN_LAYERS",
     "Entry",
+    "KeyPath",
     "Layer",
-    "Path",
     "dotted",
     "flatten",
     "known_keys",
@@ -35,7 +35,7 @@ __all__ = [
     "unknown",
 ]
 
-Path: TypeAlias = tuple[str, ...]
+KeyPath: TypeAlias = tuple[str, ...]
 NOT_IN_LAYERS: Final = frozenset({("profile",)})
 """Keys that no layer sets."""
 EXCLUSIVE: Final = ((("behind", "application"), ("behind", "upstream")),)
@@ -49,7 +49,7 @@ class Entry:
     origin: str
 
 
-Layer: TypeAlias = "dict[Path, Entry]"
+Layer: TypeAlias = "dict[KeyPath, Entry]"
 
 
 def dotted(path: Iterable[object]) -> str:
@@ -66,7 +66,11 @@ def section_of(model: type[Section], key: str) -> type[Section] | None:
     return None
 
 
-def known_keys(model: type[Section], prefix: Path = ()) -> Iterator[Path]:
+def _is_nullable(model: type[Section], key: str) -> bool:
+    return type(None) in get_args(model.model_fields[key].annotation)
+
+
+def known_keys(model: type[Section], prefix: KeyPath = ()) -> Iterator[KeyPath]:
     """Yield the path of every key that a layer may set, sections included."""
     for key in model.model_fields:
         if (*prefix, key) not in NOT_IN_LAYERS:
@@ -80,7 +84,7 @@ def flatten(
     document: Mapping[object, object],
     model: type[Section],
     *,
-    origin: Callable[[Path], str],
+    origin: Callable[[KeyPath], str],
     problems: list[str],
 ) -> Layer:
     """Return the layer that a nested document makes.
@@ -93,7 +97,7 @@ def flatten(
     """
     layer: Layer = {}
 
-    def walk(part: Mapping[object, object], section: type[Section], prefix: Path) -> None:
+    def walk(part: Mapping[object, object], section: type[Section], prefix: KeyPath) -> None:
         for key, written in part.items():
             place = origin((*prefix, str(key)))
             path, value = renewed((*prefix, str(key)), written, place)
@@ -103,6 +107,8 @@ def flatten(
             inner = section_of(section, path[-1])
             if inner is not None and isinstance(value, Mapping):
                 walk(value, inner, path)
+            elif inner is not None and value is None and not _is_nullable(section, path[-1]):
+                continue  # a heading whose keys are all commented out
             elif inner is not None and value is not None:
                 problems.append(f"{dotted(path)} ({place}): is a section: it holds keys")
             else:
@@ -112,7 +118,7 @@ def flatten(
     return layer
 
 
-def unknown(path: Path, model: type[Section], origin: str) -> str:
+def unknown(path: KeyPath, model: type[Section], origin: str) -> str:
     """Return what to say of a key that is not known: never its value, which may be a secret."""
     name = dotted(path)
     hint = HINTS.get(name)
@@ -125,7 +131,7 @@ def unknown(path: Path, model: type[Section], origin: str) -> str:
     return f"{name} ({origin}): is not a known key; {hint}"
 
 
-def merged(layers: Iterable[Layer], *, exclusive: Iterable[Sequence[Path]] = EXCLUSIVE) -> Layer:
+def merged(layers: Iterable[Layer], *, exclusive: Iterable[Sequence[KeyPath]] = EXCLUSIVE) -> Layer:
     """Lay each layer upon those before it.
 
     Args:
@@ -145,7 +151,7 @@ def merged(layers: Iterable[Layer], *, exclusive: Iterable[Sequence[Path]] = EXC
     return result
 
 
-def _overrides(path: Path, other: Path) -> bool:
+def _overrides(path: KeyPath, other: KeyPath) -> bool:
     """Tell whether a key takes the place of what stands at, below or in place of its section."""
     shorter = min(len(path), len(other))
     return path[:shorter] == other[:shorter]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sage_native.config.durations import Duration
 from sage_native.config.section import (
@@ -80,10 +80,19 @@ class AdminSettings(Section):
     ui: bool = Field(default=False, description="Whether /docs shows the Swagger page.")
 
 
+def _checked_origin(url: str) -> str:
+    if url.count("/") != 2:
+        raise ValueError("must be an origin such as https://app.example, without a path")
+    return url
+
+
+Origin = Annotated[HttpUrl, AfterValidator(_checked_origin)]
+
+
 class CorsSettings(Section):
     """Browsers of which origins may ask; only with features.cors."""
 
-    origins: tuple[HttpUrl, ...] = Field(
+    origins: tuple[Origin, ...] = Field(
         default=(), description="Origins such as https://app.example; each in full, no wildcard."
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -17,12 +16,17 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from sage_native.config.checks import inconsistencies, unsafe_in_production
-from sage_native.config.environment import from_environment, from_text
-from sage_native.config.layers import Entry, Layer, flatten, merged, nested, section_of
+from sage_native.config.environment import from_environment
+from sage_native.config.layers import Entry, Layer, merged, nested
 from sage_native.config.problems import SettingsError, violations
-from sage_native.config.section import Section
 from sage_native.config.settings import PROFILES, Settings
-from sage_native.config.yaml_text import read_yaml
+from sage_native.config.sources import (
+    DEFAULT,
+    from_file,
+    from_models,
+    from_overrides,
+    from_profile,
+)
 from sage_native.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "load", "load_settings"]
 
 PROFILE_VARIABLE: Final = "SAGE_ENV"
-DEFAULT: Final = "default"
-"""Where a value stands that no layer names."""
-MAX_FILE_LEN: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,11 @@ def load(
     problems: list[str] = []
     layer = merged(
         (
-            _defaults(Settings),
-            _profile_layer(chosen, problems),
-            {} if file is None else _file_layer(file, problems),
+            from_models(),
+            from_profile(chosen, problems),
+            {} if file is None else from_file(file, problems),
             from_environment(environ, Settings, problems),
-            _override_layer(overrides or {}, problems),
+            from_overrides(overrides or {}, problems),
         )
     )
     _complete(layer, chosen, environ)
@@ -150,72 +151,3 @@ def _complete(layer: Layer, profile: str, environ: Mapping[str, str]) -> None:
     )
     if layer["secrets", "directory"].value is None:
         layer["secrets", "directory"] = Entry(state_dir / "secrets", DEFAULT)
-
-
-def _defaults(model: type[Section], prefix: tuple[str, ...] = ()) -> Layer:
-    layer: Layer = {}
-    for key, field in model.model_fields.items():
-        value = field.get_default(call_default_factory=False)
-        if isinstance(value, Section):
-            for inner, entry in _of_instance(value).items():
-                layer[(*prefix, key, *inner)] = entry
-        elif (section := section_of(model, key)) is not None and field.is_required():
-            layer |= _defaults(section, (*prefix, key))
-        elif not field.is_required():
-            layer[(*prefix, key)] = Entry(value, DEFAULT)
-    return layer
-
-
-def _of_instance(section: Section) -> Layer:
-    layer: Layer = {}
-    for key in type(section).model_fields:
-        value = getattr(section, key)
-        if isinstance(value, Section):
-            layer |= {(key, *inner): entry for inner, entry in _of_instance(value).items()}
-        else:
-            layer[(key,)] = Entry(value, DEFAULT)
-    return layer
-
-
-def _profile_layer(name: str, problems: list[str]) -> Layer:
-    text = resources.files("sage_native.config").joinpath("profiles", f"{name}.yaml").read_text()
-    return _yaml_layer(text, f"profile {name}", problems)
-
-
-def _file_layer(file: Path, problems: list[str]) -> Layer:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_LEN + 1)
-        text = content.decode()
-    except OSError as error:
-        raise ConfigurationError(f"settings '{file}' cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"settings '{file}' are no text in UTF-8") from None
-    if len(content) > MAX_FILE_LEN:
-        raise ConfigurationError(f"settings '{file}' are longer than {MAX_FILE_LEN:,} bytes")
-    return _yaml_layer(text, str(file), problems)
-
-
-def _yaml_layer(text: str, name: str, problems: list[str]) -> Layer:
-    document, lines = read_yaml(text, name)
-
-    def origin(path: tuple[str, ...]) -> str:
-        return f"{name} line {lines[path]}"
-
-    return flatten(document, Settings, origin=origin, problems=problems)
-
-
-def _override_layer(overrides: Mapping[str, object], problems: list[str]) -> Layer:
-    layer: Layer = {}
-    for name, value in overrides.items():
-        path, origin = tuple(name.split(".")), "command line"
-        if isinstance(value, str):
-            part = from_text(path, value, Settings, origin=origin, problems=problems)
-        else:
-            document = value
-            for key in reversed(path):
-                document = {key: document}
-            assert isinstance(document, dict)  # noqa: S101 - a name has one part at least
-            part = flatten(document, Settings, origin=lambda _: "command line", problems=problems)
-        layer = merged((layer, part), exclusive=())
-    return layer

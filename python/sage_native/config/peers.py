@@ -1,6 +1,6 @@
 """Settings of who the gateway is, whom it admits, and what it remembers of them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -18,10 +18,26 @@ __all__ = [
     "StorageSettings",
 ]
 
+_STORES: Final = {
+    "memory": "memory:",
+    "sqlite": "sqlite:///",
+    "postgresql": "postgresql://",
+    "postgres": "postgres://",
+    "redis": "redis://",
+    "rediss": "rediss://",
+    "unix": "unix://",
+}
+
 
 def _checked_did(did: str) -> str:
     check_did(did)
     return did
+
+
+def _checked_storage_url(url: str) -> str:
+    if url.partition(":")[0] not in _STORES or (url != "memory:" and "//" not in url):
+        raise ValueError(f"must begin with one of {', '.join(_STORES.values())}")
+    return url
 
 
 Did = Annotated[str, AfterValidator(_checked_did)]
@@ -104,7 +120,7 @@ class SessionSettings(Section):
 class StorageSettings(Section):
     """Where sessions, DIDs and request nonces are kept."""
 
-    url: str = Field(
+    url: Annotated[str, AfterValidator(_checked_storage_url)] = Field(
         description="memory:, sqlite:///FILE, postgresql://…, redis://…, rediss://… or unix://…; "
         "sessions.db in state_dir if it is left out.",
     )

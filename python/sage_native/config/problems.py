@@ -1,7 +1,7 @@
 """What is said of a setting that is wrong: its key, its value, where it stands, the rule.
 
 Values are shown where they cannot be secret. Names of secrets are not shown, since the secret
-itself may have been written in their place; neither is what a URL holds behind its scheme.
+itself may have been written in their place; neither is any URL, which may hold a password.
 """
 
 from __future__ import annotations
@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["SettingsError", "masked", "shown", "violations"]
 
 MAX_SHOWN_LEN: Final = 60
-_URL: Final = re.compile(r"(\w[\w+.-]*:)//\S+")
-_PASSWORD: Final = re.compile(r"(?<=//)[^/?#@]*@|(?<=[?&])[^#]*")
+_DELICATE: Final = re.compile(r"secret|token|password|url")
+_RULES: Final = {
+    "missing": "is missing",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "path_type": "must be the path of a file",
+    "string_type": "must be text: put it in quotes",
+    "tuple_type": "must be a list",
+}
 
 
 class SettingsError(ConfigurationError):
@@ -34,33 +45,45 @@ class SettingsError(ConfigurationError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(_printable(problem) for problem in problems)
         lines = "\n  ".join(self.problems)
         count = len(self.problems)
         super().__init__(lines if count == 1 else f"{count} settings are wrong:\n  {lines}")
 
 
+def _printable(text: str) -> str:
+    """Return a text with an escape for each sign that a terminal might obey: keys hold anything."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def shown(path: Sequence[object], value: object) -> str | None:
-    """Return a value for an error text; None if it may be a secret."""
-    key = str(path[-1] if not isinstance(path[-1], int) else path[-2])
-    if isinstance(value, bool | int | float) or value is None:
-        return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-    if not isinstance(value, str) or _is_delicate(key):
+    """Return a value as an error text may hold it; None if it may be a secret."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return str(value)
+    if not isinstance(value, str) or "//" in value or "@" in value:
         return None
-    text = repr(_URL.sub(r"\\1//…", value))
+    if any(_DELICATE.search(str(key)) for key in path):
+        return None
+    text = repr(value)
     return text if len(text) <= MAX_SHOWN_LEN else f"{text[: MAX_SHOWN_LEN - 1]}…"
 
 
-def masked(path: Sequence[str], value: object) -> object:
-    """Return a value as it may be printed: URLs without user, password and options."""
-    del path
-    if isinstance(value, str) and "//" in value:
-        return _PASSWORD.sub(lambda found: "***@" if found[0].endswith("@") else "***", value)
-    return value
+def masked(url: str) -> str:
+    """Return the URL of a store as it may be printed: without user, password and options.
 
-
-def _is_delicate(key: str) -> bool:
-    return "secret" in key or "token" in key or "password" in key or "url" in key or key == "kek"
+    Where it cannot be told apart which is which, as with a password whose signs are not quoted,
+    only the scheme is left.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "sqlite":
+        return url
+    user, at, place = rest.rpartition("@")
+    if "?" in user or "#" in user or "/" in user or "@" in user:
+        return f"{scheme}://***"
+    host = re.split(r"[?#]", place, maxsplit=1)
+    return f"{scheme}://{'***@' if at else ''}{host[0]}{'?***' if len(host) > 1 else ''}"
 
 
 def violations(error: ValidationError, layer: Layer) -> list[str]:
@@ -70,22 +93,20 @@ def violations(error: ValidationError, layer: Layer) -> list[str]:
 
 def _violation(details: ErrorDetails, layer: Layer) -> str:
     location = details["loc"]
-    rule = _rule(details)
     entry = None
     for length in range(len(location), 0, -1):
-        path = tuple(str(part) for part in location[:length])
-        entry = layer.get(path)
+        entry = layer.get(tuple(str(part) for part in location[:length]))
         if entry is not None:
             break
-    value = shown(location, details["input"]) if details["type"] != "missing" and entry else None
+    value = shown(location, details["input"]) if entry else None
     name = dotted(location)
     place = f" ({entry.origin})" if entry else ""
-    return f"{name}{'' if value is None else f': {value}'}{place}: {rule}"
+    return f"{name}{place}: {'' if value is None else f'{value} '}{_rule(details)}"
 
 
 def _rule(details: ErrorDetails) -> str:
-    if details["type"] == "missing":
-        return "is missing"
+    if details["type"] in _RULES:
+        return _RULES[details["type"]]
     rule = details["msg"].removeprefix("Value error, ").replace("Input should", "must")
     value, expected = details["input"], details.get("ctx", {}).get("expected")
     if details["type"] == "literal_error" and isinstance(value, str) and expected:
