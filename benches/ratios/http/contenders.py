@@ -1,0 +1,137 @@
+"""The servers that are compared: our gateway, its peer, and the same server saying hello.
+
+* Ours is the gateway's own worker process with the profile ``dev``: SQLite, an identity, an
+  application that echoes. The limits of rates are there, and so high that nothing is refused.
+* The peer is `benches.peers.gateway`, with the same clients and as surely on disk.
+* Hello is our worker process with another application in it: the same server, the same options.
+
+All of them know `CLIENT_COUNT` registered clients, or none if they only say hello.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benches.peers.gateway import session_file
+from benches.peers.gateway.settings import Settings as PeerSettings
+from sage_native.dids import DidRegistry
+from sage_native.gateway.request_nonces import HORIZON_MS
+from sage_native.gateway.worker import SOURCE_VARIABLE
+from sage_native.keys import SigningKey
+from sage_native.replay import ReplaySet
+from sage_native.storage.guarantee import ReplayGuarantee
+from sage_native.storage.sqlite import SqliteStorage
+
+from .agents import Clients
+from .servers import Server, free_port, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVER_SEED = bytes(range(32))
+CLIENT_COUNT = 512
+"""So many that none comes near its most sessions, 256, in a run."""
+_CAPACITY = 1_000_000
+_RATE = {"rate": 1_000_000, "burst": 1_000_000}
+_LIMITS = ("requests_per_address", "handshakes_per_address", "handshakes_per_did")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server and its clients."""
+
+    server: Server
+    clients: Clients
+
+
+def ours(directory: Path, *, workers: int = 1, client_count: int = CLIENT_COUNT) -> Contender:
+    """Start our gateway, its state in a directory that is not there yet."""
+    clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count)
+    _prepare(directory, clients)
+    command = ["-m", "sage_native.gateway.worker", "public"]
+    return Contender(_start_worker("our gateway", command, directory, workers), clients)
+
+
+def hello(directory: Path, handler: str, *, workers: int = 1) -> Server:
+    """Start our gateway's server with a handler of `benches.ratios.http.hello` in it."""
+    directory.mkdir(mode=0o700)
+    command = ["-m", "benches.ratios.http.hello", handler, "public"]
+    return _start_worker(f"hello world, {handler}", command, directory, workers)
+
+
+def peer(directory: Path, *, workers: int = 1, client_count: int = CLIENT_COUNT) -> Contender:
+    """Start the peer, its state in a directory that is not there yet."""
+    directory.mkdir(mode=0o700)
+    clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count)
+    settings = PeerSettings(
+        state_dir=str(directory),
+        seed=SERVER_SEED,
+        kek=bytes(32),
+        synchronous="FULL" if _OUR_GUARANTEE >= ReplayGuarantee.DURABLE else "NORMAL",
+    )
+    session_file.register(settings.session_path, clients.registered)
+    port = free_port()
+    server = start(
+        "the peer",
+        ["-m", "benches.peers.gateway", str(port), str(workers)],
+        port,
+        log=directory / "log",
+        environment=settings.to_environment(),
+    )
+    return Contender(server, clients)
+
+
+_OUR_GUARANTEE = ReplayGuarantee.DURABLE
+"""What our gateway's store has by default: commits wait for the disk."""
+
+
+def _start_worker(name: str, command: list[str], directory: Path, workers: int) -> Server:
+    port = free_port()
+    source = {
+        "profile": "dev",
+        "file": None,
+        "overrides": {
+            "state_dir": str(directory),
+            "server.port": port,
+            "server.workers": workers,
+            **{f"limits.{limit}": _RATE for limit in (*_LIMITS, "records_per_did")},
+        },
+    }
+    return start(
+        name,
+        command,
+        port,
+        log=directory / "log",
+        environment={SOURCE_VARIABLE: json.dumps(source)},
+    )
+
+
+def _prepare(directory: Path, clients: Clients) -> None:
+    """Make the state of a gateway that has been running for a while.
+
+    A memory of nonces that is younger than its horizon makes the gateway demand challenges; the
+    peer's begins whole.
+    """
+    directory.mkdir(mode=0o700)
+    secrets = directory / "secrets"
+    secrets.mkdir(mode=0o700)
+    seed = base64.urlsafe_b64encode(SERVER_SEED).rstrip(b"=")
+    key = secrets / "signing-key"
+    key.touch(mode=0o600)
+    key.write_bytes(seed + b"\n")
+    path = directory / "replay.table"
+    long_ago_ms = time.time_ns() // 1_000_000 - 2 * HORIZON_MS
+    ReplaySet.open(path, capacity=_CAPACITY, horizon_ms=HORIZON_MS, now_ms=long_ago_ms)
+    asyncio.run(_register(directory / "sessions.db", clients))
+
+
+async def _register(path: Path, clients: Clients) -> None:
+    async with await SqliteStorage.open(path) as storage:
+        registry = DidRegistry(storage.dids)
+        for did, key in clients.registered.items():
+            await registry.register(did, [key])
