@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 
@@ -105,7 +106,7 @@ def test_the_slots_stay_secret_when_pythons_hash_is_not() -> None:
     runs = {
         subprocess.run(
             [sys.executable, "-c", script],
-            env={"PYTHONHASHSEED": "0"},
+            env={**os.environ, "PYTHONHASHSEED": "0"},
             capture_output=True,
             check=True,
             text=True,

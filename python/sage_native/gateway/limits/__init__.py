@@ -12,7 +12,7 @@ from .bodies import (
     read_body,
 )
 from .buckets import TokenBuckets
-from .in_flight import InFlight, OverloadedError
+from .in_flight import InFlight
 
 __all__ = [
     "BodyDeadlines",
@@ -21,7 +21,6 @@ __all__ = [
     "ClientAddresses",
     "ClientGoneError",
     "InFlight",
-    "OverloadedError",
     "TokenBuckets",
     "UnsupportedEncodingError",
     "read_body",

@@ -55,7 +55,7 @@ class ClientGoneError(PeerError):
 class BodyDeadlines:
     """The reads of one worker that have not ended, and the one timer that watches them.
 
-    Belongs to one event loop.
+    Belongs to one event loop, and needs a task of its own for each request, as asyncio makes them.
 
     Args:
         timeout_s: How long one body may take, from the start of the read to its last byte.
@@ -150,7 +150,8 @@ async def read_body(
         BodyTooLargeError: Announced to be longer than ``limit`` (then it is not read), or found to
             be while reading.
         BodyTooSlowError: Not complete in time. Answer, and close the connection.
-        UnsupportedEncodingError: ``Content-Encoding`` is there and is not ``identity``.
+        UnsupportedEncodingError: ``Content-Encoding`` is there and is not ``identity``, or
+            ``Transfer-Encoding`` is more than ``chunked``.
         ClientGoneError: Disconnected in the middle.
 
     Cost: about 0.8 µs when the body comes in one message.
@@ -202,6 +203,8 @@ def _announced_len(headers: Iterable[tuple[bytes, bytes]], limit: int) -> int:
             if value.strip().lower() != b"identity":
                 raise UnsupportedEncodingError("a request body must not be compressed")
         elif name == b"transfer-encoding":
+            if value.strip().lower() != b"chunked":
+                raise UnsupportedEncodingError("a request body must not be compressed")
             chunked = True  # overrides any length (RFC 9112 §6.3)
     if announced > limit:
         raise _too_large(limit)

@@ -10,24 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import CapacityError, UsageError
+from sage_native.exceptions import OverloadedError, UsageError
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-
-class OverloadedError(CapacityError):
-    """No place for one more request now: nothing was done with it.
-
-    Attributes:
-        retry_after_s: Whole seconds after which to try again; for ``Retry-After``.
-    """
-
-    code = "overloaded"
-
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class InFlight:

@@ -1,0 +1,96 @@
+"""A granian that only reads bodies: ``python -m tests.integration.bodies_server PORT``.
+
+Every request is answered with what became of its body. ``GET /`` tells what became of those that
+nobody waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, RuntimeModes
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from sage_native.gateway.limits import (
+    BodyDeadlines,
+    BodyTooLargeError,
+    BodyTooSlowError,
+    ClientGoneError,
+    UnsupportedEncodingError,
+    read_body,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+LIMIT = 100_000
+BODY_TIMEOUT_S = 0.4
+HEADER_TIMEOUT_MS = 500
+MAX_HEADER_LEN = 16_384
+
+STATUSES = {BodyTooLargeError: 413, BodyTooSlowError: 408, UnsupportedEncodingError: 415}
+
+deadlines = BodyDeadlines(BODY_TIMEOUT_S)
+gone: list[str] = []
+
+
+async def application(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    taken_len = 0
+    call_count = 0
+
+    async def counted() -> dict[str, Any]:
+        nonlocal taken_len, call_count
+        message = await receive()
+        taken_len += len(message.get("body", b""))
+        call_count += 1
+        return message
+
+    if scope["method"] == "GET":
+        told: dict[str, Any] = {"gone": len(gone), "reading": deadlines.reading_count}
+        return await answer(send, 200, told)
+    try:
+        body = await read_body(counted, scope["headers"], limit=LIMIT, deadlines=deadlines)
+    except ClientGoneError as error:
+        gone.append(str(error))
+        return None
+    except tuple(STATUSES) as error:
+        told = {"code": error.code, "taken": taken_len, "calls": call_count}
+        return await answer(send, STATUSES[type(error)], told)
+    return await answer(send, 200, {"len": len(body), "calls": call_count})
+
+
+async def answer(
+    send: Callable[[dict[str, Any]], Awaitable[None]], status: int, told: dict[str, Any]
+) -> None:
+    body = json.dumps(told).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def main() -> None:
+    Granian(
+        "bodies",
+        port=int(sys.argv[1]),
+        interface=Interfaces.ASGINL,
+        runtime_mode=RuntimeModes.st,
+        http=HTTPModes.http1,
+        websockets=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_HEADER_LEN
+        ),
+        log_level=LogLevels.warning,
+        workers_kill_timeout=1,
+    ).serve(target_loader=lambda *_: application, wrap_loader=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Bodies over real connections, as clients send them who mean no good, read behind granian."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.bodies_server import LIMIT, MAX_HEADER_LEN
+from tests.servers.processes import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+START_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    (free,) = free_ports()
+    command = [sys.executable, "-m", "tests.integration.bodies_server", str(free)]
+    with subprocess.Popen(command) as server:
+        deadline_s = time.monotonic() + START_S
+        while True:
+            try:
+                asyncio.run(_ask(free))
+                break
+            except OSError:
+                assert server.poll() is None
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+        yield free
+        server.terminate()
+
+
+async def _ask(port: int) -> dict[str, Any]:
+    async with connection(port) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        return (await answer(reader))[1]
+
+
+@contextlib.asynccontextmanager
+async def connection(
+    port: int,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def head(*lines: str) -> bytes:
+    return "\r\n".join(["POST / HTTP/1.1", "host: x", *lines, "", ""]).encode()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
+    async with asyncio.timeout(START_S):
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+        status = int(lines[0].split()[1])
+        lengths = [line for line in lines if line.startswith("content-length:")]
+        body = await reader.readexactly(int(lengths[0].partition(":")[2]))
+    return status, json.loads(body)
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    """Whether the server ends the connection, with FIN or with RST."""
+    async with asyncio.timeout(START_S):
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+    return True
+
+
+async def test_whole_bodies_take_one_message_each_and_keep_their_connection(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        for length in (1, 1000, 0, 7):
+            writer.write(head(f"content-length: {length}") + b"x" * length)
+            status, told = await answer(reader)
+            assert (status, told) == (200, {"len": length, "calls": 1})
+
+
+async def test_pipelined_bodies_are_told_apart(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(b"".join(head(f"content-length: {n}") + b"x" * n for n in (5, 0, 9)))
+        assert [(await answer(reader))[1]["len"] for _ in range(3)] == [5, 0, 9]
+
+
+async def test_a_body_of_the_limit_and_one_byte_more(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head(f"content-length: {LIMIT}") + b"x" * LIMIT)
+        assert (await answer(reader))[1]["len"] == LIMIT
+        # Refused by what it announces: not a byte of it was sent.
+        writer.write(head(f"content-length: {LIMIT + 1}"))
+        assert await answer(reader) == (413, {"code": "payload_too_large", "taken": 0, "calls": 0})
+        assert await closed(reader)
+
+
+@pytest.mark.parametrize("length", [LIMIT, LIMIT + 1])
+async def test_chunks_are_counted(port: int, length: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("transfer-encoding: chunked"))
+        for start in range(0, length, 10_000):
+            size = min(10_000, length - start)
+            writer.write(f"{size:x}\r\n".encode() + b"x" * size + b"\r\n")
+        writer.write(b"0\r\n\r\n")
+        status, told = await answer(reader)
+        assert status == (200 if length == LIMIT else 413)
+        assert told.get("len", LIMIT) == LIMIT
+
+
+async def test_endless_chunks_end_at_the_limit(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("transfer-encoding: chunked"))
+
+        async def pour() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+                    await writer.drain()
+
+        pouring = asyncio.create_task(pour())
+        status, told = await answer(reader)
+        assert status == 413
+        assert LIMIT < told["taken"] <= LIMIT + 4 * MAX_HEADER_LEN  # one message beyond, at most
+        assert await closed(reader)
+        pouring.cancel()
+
+
+async def test_a_length_beside_chunks_counts_for_nothing(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("content-length: 3", "transfer-encoding: chunked"))
+        writer.write(b"5\r\nabcde\r\n0\r\n\r\n")
+        assert (await answer(reader))[1]["len"] == 5
+        assert await closed(reader)
+
+
+async def test_a_coding_beside_chunks_is_refused_unread(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("transfer-encoding: gzip, chunked") + b"1\r\nx\r\n0\r\n\r\n")
+        status, told = await answer(reader)
+        assert (status, told["calls"]) == (415, 0)
+
+
+async def test_the_server_refuses_lengths_that_differ(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("content-length: 3", "content-length: 5") + b"abcde")
+        async with asyncio.timeout(START_S):
+            assert (await reader.readline()).split()[1] == b"400"
+
+
+@pytest.mark.parametrize("line", ["content-length: 50", "transfer-encoding: chunked"])
+async def test_silent_and_dripping_bodies_are_cut_off_and_nobody_else_is(
+    port: int, line: str
+) -> None:
+    async with connection(port) as silent, connection(port) as dripping:
+        for _, writer in (silent, dripping):
+            writer.write(head(line))
+        answers = [asyncio.create_task(answer(reader)) for reader, _ in (silent, dripping)]
+        good_count = 0
+        while not all(one.done() for one in answers):
+            with contextlib.suppress(ConnectionError):
+                dripping[1].write(b"1\r\nx\r\n" if "chunked" in line else b"x")
+            async with connection(port) as (reader, writer):
+                writer.write(head("content-length: 3") + b"abc")
+                assert (await answer(reader))[0] == 200
+            good_count += 1
+            await asyncio.sleep(0.05)
+        for one, (reader, _) in zip(answers, (silent, dripping), strict=True):
+            status, told = one.result()
+            assert (status, told["code"]) == (408, "request_timeout")
+            assert await closed(reader)
+        assert good_count > 1
+    assert (await _ask(port))["reading"] == 0
+
+
+async def test_clients_that_leave_are_noticed(port: int) -> None:
+    before = (await _ask(port))["gone"]
+    async with connection(port) as (_, writer):
+        writer.write(head("content-length: 50") + b"x" * 10)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(START_S):
+        while (told := await _ask(port))["gone"] == before:
+            await asyncio.sleep(0.02)
+    assert told == {"gone": before + 1, "reading": 0}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", ""])
+async def test_compressed_bodies_are_refused_unread(port: int, encoding: str) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head(f"content-encoding: {encoding}", "content-length: 3") + b"abc")
+        status, told = await answer(reader)
+        assert (status, told["calls"]) == (415, 0)
+
+
+async def test_identity_is_no_encoding(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("content-encoding: Identity", "content-length: 3") + b"abc")
+        assert (await answer(reader))[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nhost: x\r\nx-slow: "])
+async def test_the_server_ends_headers_that_do_not_come(port: int, sent: bytes) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(sent)
+        assert await closed(reader)
+
+
+async def test_the_server_ends_connections_that_idle(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("content-length: 3") + b"abc")
+        assert (await answer(reader))[0] == 200
+        assert await closed(reader)
+
+
+async def test_the_server_refuses_headers_beyond_its_buffer(port: int) -> None:
+    async with connection(port) as (reader, writer):
+        writer.write(head("x-long: " + "x" * 2 * MAX_HEADER_LEN))
+        async with asyncio.timeout(START_S):
+            line = await reader.readline()
+        assert line.split()[1] == b"431"
