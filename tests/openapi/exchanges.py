@@ -38,9 +38,13 @@ def _render(description: str, items: list[Exchange]) -> bytes:
 
 
 def _of_operation(document: Node, path: str, method: str, operation: Node) -> list[Exchange]:
-    (status,) = (status for status in operation["responses"] if status.startswith("2"))
-    answers = _bodies(document, operation["responses"][status])
+    answers = {
+        int(status): _bodies(document, answer)
+        for status, answer in operation["responses"].items()
+        if status.startswith("2")
+    }
     requests = _bodies(document, operation.get("requestBody", {}))
+    names = dict.fromkeys([*requests, *(name for named in answers.values() for name in named)])
     return [
         {
             "operation": operation["operationId"],
@@ -51,10 +55,17 @@ def _of_operation(document: Node, path: str, method: str, operation: Node) -> li
                 "path": _filled(document, path, operation),
                 **requests.get(name, {}),
             },
-            "answer": {"status": int(status), **answers.get(name, {})},
+            "answer": _answer(answers, name),
         }
-        for name in dict.fromkeys([*requests, *answers] or ["plain"])
+        for name in names or ["plain"]
     ]
+
+
+def _answer(answers: dict[int, dict[str, Node]], name: str) -> Node:
+    for status, named in answers.items():
+        if name in named:
+            return {"status": status, **named[name]}
+    return {"status": max(answers)}  # 204 has no body to show
 
 
 def _filled(document: Node, path: str, operation: Node) -> str:

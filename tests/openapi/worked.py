@@ -15,7 +15,7 @@ from tests.reference import carriers, ed25519
 from tests.reference.carriers import to_base64url
 from tests.reference.challenge import mint
 from tests.reference.messages import R1, session_id_text
-from tests.reference.records import HTTP_REQUEST_AAD, HTTP_RESPONSE_AAD
+from tests.reference.records import FLAG_CLOSE, HTTP_REQUEST_AAD, HTTP_RESPONSE_AAD
 from tests.reference.rekey import RekeyMacKeys
 from tests.reference.setups import Setup, Situation, derived_bytes
 
@@ -53,14 +53,15 @@ def worked_problems() -> dict[str, object]:
 
 
 def worked_records() -> dict[str, bytes]:
-    """Return the sealed question and its sealed answer, by the name of their examples."""
-    situation = Situation(OPEN)
-    question = situation.client_session.seal(MESSAGE, now_ms=OPEN.now_ms, aad=HTTP_REQUEST_AAD)
-    opened = situation.server_session.open(question, now_ms=OPEN.now_ms, aad=HTTP_REQUEST_AAD)
-    answer_aad = HTTP_RESPONSE_AAD + question[:48]
-    answer = situation.server_session.seal(b"four degrees", now_ms=OPEN.now_ms, aad=answer_aad)
+    """Return the sealed question, its sealed answer and the close, by their examples' names."""
+    situation, now_ms = Situation(OPEN), OPEN.now_ms
+    client, server = situation.client_session, situation.server_session
+    question = client.seal(MESSAGE, now_ms=now_ms, aad=HTTP_REQUEST_AAD)
+    opened = server.open(question, now_ms=now_ms, aad=HTTP_REQUEST_AAD)
     assert opened.plaintext == MESSAGE
-    return {"SealedQuestion": question, "SealedAnswer": answer}
+    answer = server.seal(b"four degrees", now_ms=now_ms, aad=HTTP_RESPONSE_AAD + question[:48])
+    close = client.seal(b"", now_ms=now_ms, aad=HTTP_REQUEST_AAD, flags=FLAG_CLOSE)
+    return {"SealedQuestion": question, "SealedAnswer": answer, "SealedClose": close}
 
 
 def _handshake() -> dict[str, object]:
