@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import CapacityError, ConflictError, StorageError, UsageError
+from sage_native.exceptions import ConflictError, OverloadedError, StorageError, UsageError
 from sage_native.keys import VerifyingKey, check_did, resolve_did_key
 from sage_native.storage.base import now_or_clock
 from sage_native.storage.rows import DidRecord
@@ -79,7 +79,7 @@ class DidRegistry:
 
         Raises:
             UsageError: Not a DID.
-            CapacityError: Too many look-ups are under way.
+            OverloadedError: Too many look-ups are under way.
             StorageError: The store did not answer: refuse.
 
         Cost: about 1 µs for a DID that is remembered.
@@ -93,7 +93,7 @@ class DidRegistry:
         lookup = (self._unbegun if fresh else self._lookups).get(did)
         if lookup is None:
             if len(self._under_way) >= self._max_lookups:
-                raise CapacityError(f"{self._max_lookups} DIDs are being looked up")
+                raise OverloadedError(f"{self._max_lookups} DIDs are being looked up")
             lookup = asyncio.get_running_loop().create_task(self._look_up(did))
             self._lookups[did] = self._unbegun[did] = lookup
             self._under_way.add(lookup)

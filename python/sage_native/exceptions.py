@@ -88,6 +88,20 @@ class RateLimitedError(CapacityError):
     code = "rate_limited"
 
 
+class OverloadedError(CapacityError):
+    """Too much at once: nothing was done, and soon there may be room.
+
+    Attributes:
+        retry_after_s: When to come again, in seconds.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after_s: float = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class StorageError(SageError):
     """A store failed, with its own error as ``__cause__``. Outcome unknown means refused."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import CapacityError, ConfigurationError
+from sage_native.exceptions import CapacityError, ConfigurationError, OverloadedError
 
 if TYPE_CHECKING:
     from sage_native.protocol import Session
@@ -47,7 +47,9 @@ class Admission:
             CapacityError: It has none, or no session is taken any more.
         """
         if self._closed:
-            raise CapacityError("no new sessions are taken any more: this process is about to end")
+            raise OverloadedError(
+                "no new sessions are taken any more: this process is about to end"
+            )
         served, most = self._served, self._policy.max_sessions
         if max(served.stored_count, len(served.table)) >= most:
             raise CapacityError(f"all {most} places for sessions are taken")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import CapacityError
+from sage_native.exceptions import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,12 +36,12 @@ class HalfOpen:
         """Check that another session of this client has a place.
 
         Raises:
-            CapacityError: It has none. Nothing was evicted.
+            OverloadedError: It has none. Nothing was evicted.
         """
         if len(self.sessions) >= self._capacity:
-            raise CapacityError(f"{self._capacity} sessions wait for their confirmation")
+            raise OverloadedError(f"{self._capacity} sessions wait for their confirmation")
         if self._of_client[client_did] >= self._client_capacity:
-            raise CapacityError(
+            raise OverloadedError(
                 f"{self._client_capacity} sessions of this client wait for their confirmation"
             )
 

@@ -27,11 +27,21 @@ class KeyRing:
     """
 
     def __init__(self, current: KeyEncryptionKey, *older: KeyEncryptionKey) -> None:
-        self._keys = {key.kek_id: key for key in (current, *older)}
+        self.replace(current, *older)
+
+    def replace(self, current: KeyEncryptionKey, *older: KeyEncryptionKey) -> None:
+        """Rotate: wrap with another key from now on, and open with these.
+
+        Keys that go are not closed: what is being stored with them is finished.
+
+        Raises:
+            ConfigurationError: Two keys have one id. The ring is as it was.
+        """
         ids = Counter(key.kek_id for key in (current, *older))
         for kek_id, count in ids.items():
             if count > 1:
                 raise ConfigurationError(f"{count} key-encryption keys have the id {kek_id!r}")
+        self._keys = {key.kek_id: key for key in (current, *older)}
         self.current = current
 
     def key(self, kek_id: str) -> KeyEncryptionKey:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sage_native import events
-from sage_native.exceptions import CapacityError, StorageError, UsageError
+from sage_native.exceptions import OverloadedError, StorageError, UsageError
 from sage_native.protocol import RecordHeader
 from sage_native.storage.base import now_or_clock
 
@@ -65,7 +65,8 @@ class Loader:
             The session that is served now; None if there is no row, or the row is over.
 
         Raises:
-            CapacityError: Too many look-ups are under way, or the table is full.
+            OverloadedError: Too many look-ups are under way.
+            CapacityError: The table is full.
             KeyUnavailableError: The row does not open.
             StorageError: The store did not answer, or the registry's.
         """
@@ -73,7 +74,7 @@ class Loader:
         if task is None:
             self._check_open()
             if len(self._loads) >= self._policy.max_loads:
-                raise CapacityError(f"{self._policy.max_loads} sessions are being looked up")
+                raise OverloadedError(f"{self._policy.max_loads} sessions are being looked up")
             task = asyncio.get_running_loop().create_task(self._load(session_id, now_ms))
             self._loads[session_id] = task
             task.add_done_callback(lambda done: self._loaded(session_id, done))

@@ -6,7 +6,6 @@ Python holds the bytes of a key only while it makes or loads one; what it can er
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import secrets
 import stat
@@ -19,6 +18,7 @@ from cyclopts import Parameter
 from sage_native.aead import KeyEncryptionKey
 from sage_native.cli import console, files
 from sage_native.exceptions import ConfigurationError, UsageError
+from sage_native.kek_format import KEY_LEN, decode_kek
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENT", "Keks", "loaded", "new_kek"]
 
 ENVIRONMENT = "SAGE_KEK"
-KEY_LEN = 32
 MAX_FILE_LEN = 256
-# 32 random bytes hold about 30 different ones; fewer than 16 are a placeholder, never a key.
-MIN_DIFFERENT_BYTES = 16
 Keks: TypeAlias = Annotated[
     list[str] | None,
     Parameter(name="--kek", negative=()),
@@ -95,7 +92,7 @@ def _read(path: Path) -> bytearray:
     except OSError as error:
         raise files.unreadable(path, "key-encryption key", error) from error
     try:
-        key = _decoded(content[:length])
+        key = decode_kek(content[:length])
     finally:
         content[:] = bytes(len(content))
     if key is None:
@@ -120,28 +117,3 @@ def _check_private(path: Path, found: os.stat_result) -> None:
             f"key-encryption key '{path}' is open to other users (mode {mode:04o}): "
             f"chmod 600 {path}, and make another key if one of them may have read it"
         )
-
-
-def _decoded(content: bytearray) -> bytearray | None:
-    """Return the key in a file; None if there is none, or one that cannot have been drawn."""
-    key = bytearray()
-    # Text of 32 signs is not taken for raw bytes: that would be a short key, or a password.
-    is_text = all(32 <= byte < 127 or byte in b"\r\n\t" for byte in content)
-    if not is_text:
-        key = content
-    else:
-        text = bytes(content).strip()
-        try:
-            if len(text) == 2 * KEY_LEN:
-                key = bytearray(binascii.unhexlify(text))
-            else:
-                padded = text + b"=" * (-len(text) % 4)
-                key = bytearray(base64.b64decode(padded.translate(_TO_STANDARD), validate=True))
-        except ValueError:
-            return None
-    if len(key) != KEY_LEN or len(set(key)) < MIN_DIFFERENT_BYTES:
-        return None
-    return bytearray(key)
-
-
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -1,0 +1,58 @@
+"""What an endpoint answers with, and how that leaves through ASGI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from starlette.types import Send
+
+__all__ = ["RECORD_TYPE", "Answer", "Header", "json_answer", "record_answer", "send_answer"]
+
+Header = tuple[bytes, bytes]
+
+RECORD_TYPE = b"application/sage-record"
+JSON_TYPE = b"application/json"
+
+_NO_STORE = (b"cache-control", b"no-store")
+_RECORD_HEADER = (b"content-type", RECORD_TYPE)
+_encode = msgspec.json.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """Status, headers without the length, and the whole body.
+
+    Attributes:
+        status: The HTTP status.
+        headers: In lower case, as ASGI wants them.
+        body: Empty for 204.
+    """
+
+    status: int
+    headers: tuple[Header, ...] = ()
+    body: bytes = b""
+
+
+NO_CONTENT = Answer(204, (_NO_STORE,))
+
+
+def json_answer(value: object, *, status: int = 200) -> Answer:
+    """Answer with a JSON document: bytes as they are, anything else as msgspec spells it."""
+    body = value if isinstance(value, bytes) else _encode(value)
+    return Answer(status, ((b"content-type", JSON_TYPE), _NO_STORE), body)
+
+
+def record_answer(record: bytes) -> Answer:
+    """Answer with a sealed record: always 200, whatever is inside."""
+    return Answer(200, (_RECORD_HEADER,), record)
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send an answer whole."""
+    status, headers, body = answer
+    if status != 204:
+        headers = (*headers, (b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

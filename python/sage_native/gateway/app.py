@@ -1,0 +1,232 @@
+"""The ASGI applications of the two listeners.
+
+Records take a short way: their path is recognised here, and the endpoint is called at once. All
+else goes through Starlette's router. Both ways end in the same `Endpoint`, so that limits and
+errors are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sage_native.gateway.answers import send_answer
+from sage_native.gateway.behindless import Behindless
+from sage_native.gateway.endpoint import Endpoint
+from sage_native.gateway.gateway import Gateway
+from sage_native.gateway.operators import OperatorOnly
+from sage_native.gateway.problems import problem
+from sage_native.gateway.routes import (
+    dids,
+    handshake,
+    health,
+    identity,
+    records,
+    rekey,
+    sessions,
+    signatures,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from sage_native.config import Settings
+    from sage_native.gateway.answers import Answer
+    from sage_native.gateway.behind import Behind
+    from sage_native.gateway.endpoint import Call
+
+    _Work = Callable[[Call], Awaitable[Answer]]
+
+__all__ = ["AdminApp", "PublicApp", "create_admin_app", "create_app"]
+
+_RECORDS_BEFORE, _RECORDS_AFTER = "/v1/sessions/", "/messages"
+_SESSION_ID_LEN = 36
+_RECORDS_LEN = len(_RECORDS_BEFORE) + _SESSION_ID_LEN + len(_RECORDS_AFTER)
+
+PUBLIC_ROUTES: tuple[tuple[str, str, _Work], ...] = (
+    ("POST", "/v1/handshake/initiate", handshake.initiate),
+    ("POST", "/v1/handshake/complete", handshake.complete),
+    ("GET", "/v1/identity", identity.identity),
+    ("POST", "/v1/sessions/{session_id}/messages", records.exchange),
+    ("POST", "/v1/sessions/{session_id}/rekey", rekey.rekey),
+    ("POST", "/v1/signatures/verify", signatures.verify),
+    ("POST", "/v1/signatures/verify-batch", signatures.verify_batch),
+    ("GET", "/v1/dids/{did}", dids.show),
+)
+HEALTH_ROUTES: tuple[tuple[str, str, _Work], ...] = (
+    ("GET", "/v1/health", health.health),
+    ("GET", "/v1/ready", health.ready),
+)
+OPERATOR_ROUTES: tuple[tuple[str, str, _Work], ...] = (
+    ("GET", "/v1/dids", dids.list_all),
+    ("POST", "/v1/dids", dids.register),
+    ("GET", "/v1/dids/{did}", dids.describe),
+    ("DELETE", "/v1/dids/{did}", dids.revoke),
+    ("GET", "/v1/sessions", sessions.list_all),
+    ("GET", "/v1/sessions/{session_id}", sessions.describe),
+    ("DELETE", "/v1/sessions/{session_id}", sessions.end),
+    ("GET", "/v1/health/detail", health.detail),
+)
+
+
+class PublicApp:
+    """What clients reach: handshakes, records, and what is public.
+
+    Args:
+        gateway: What it works with; it must be open before requests come.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._records = Endpoint(gateway, records.exchange)
+        settings = gateway.settings
+        middleware = []
+        if settings.features.cors and settings.cors.origins:
+            middleware.append(
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=[origin.rstrip("/") for origin in settings.cors.origins],
+                    allow_methods=["GET", "POST"],
+                    allow_headers=["content-type"],
+                )
+            )
+        routes = [
+            *_routes(gateway, PUBLIC_ROUTES),
+            *_routes(gateway, HEALTH_ROUTES, is_counted=False),
+        ]
+        self._router = _starlette(routes, middleware)
+        self._has_shortcut = not middleware
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and self._has_shortcut:
+            path = scope["path"]
+            root = scope.get("root_path")
+            if root:
+                path = path.removeprefix(root)
+            if (
+                len(path) == _RECORDS_LEN
+                and path.startswith(_RECORDS_BEFORE)
+                and path.endswith(_RECORDS_AFTER)
+            ):
+                session_id = path[len(_RECORDS_BEFORE) : -len(_RECORDS_AFTER)]
+                if "/" not in session_id:
+                    scope["path_params"] = {"session_id": session_id}
+                    return await self._records(scope, receive, send)
+        return await self._router(scope, receive, send)
+
+
+class AdminApp:
+    """What operators reach; all but health needs their token.
+
+    Args:
+        gateway: What it works with; it must be open before requests come.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        routes = [
+            *_routes(gateway, HEALTH_ROUTES, is_counted=False),
+            *_routes(gateway, OPERATOR_ROUTES, guard=OperatorOnly(gateway)),
+        ]
+        if gateway.settings.admin.ui:
+            from sage_native.gateway.routes import documentation  # noqa: PLC0415 - not in production
+
+            routes += _routes(gateway, documentation.ROUTES)
+        self._router = _starlette(routes, [])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._router(scope, receive, send)
+
+
+def create_app(settings: Settings, *, behind: Behind | None = None) -> ASGIApp:
+    """Make the application of the public listener, which opens a gateway when the server starts.
+
+    To mount it in another application, whose server does not tell it of its start, open the gateway
+    there: ``async with Gateway(settings) as gateway`` and mount ``PublicApp(gateway)``.
+
+    Args:
+        settings: As `sage_native.config.load_settings` returns them.
+        behind: What opened records are handed to; what ``settings.behind`` names if it is left out.
+    """
+    gateway = Gateway(settings, behind=behind)
+    return _WithLifespan(gateway, PublicApp(gateway))
+
+
+def create_admin_app(settings: Settings) -> ASGIApp:
+    """Make the application of the admin listener, with a gateway of its own on the same state."""
+    gateway = Gateway(settings, behind=Behindless())
+    return _WithLifespan(gateway, AdminApp(gateway))
+
+
+class _WithLifespan:
+    """An application whose gateway opens and closes with the server."""
+
+    def __init__(self, gateway: Gateway, app: ASGIApp) -> None:
+        self._app = app
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            async with gateway:
+                yield
+
+        self._lifespan = Starlette(lifespan=lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _routes(
+    gateway: Gateway,
+    table: Sequence[tuple[str, str, _Work]],
+    *,
+    is_counted: bool = True,
+    guard: Callable[[_Work], _Work] | None = None,
+) -> list[Route]:
+    """Make a route of each path, with all of its methods."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for method, path, work in table:
+        guarded = work if guard is None else guard(work)
+        endpoint = Endpoint(gateway, guarded, is_counted=is_counted)
+        by_path.setdefault(path, {})[method] = endpoint
+    return [Route(path, _Methods(endpoints)) for path, endpoints in by_path.items()]
+
+
+class _Methods:
+    """The endpoints of one path. HEAD and OPTIONS are methods like others: not served."""
+
+    def __init__(self, endpoints: dict[str, Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._allow = ((b"allow", ", ".join(sorted(endpoints)).encode()),)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            await send_answer(send, problem("method_not_allowed", headers=self._allow))
+        else:
+            await endpoint(scope, receive, send)
+
+
+def _starlette(routes: Sequence[Route], middleware: Sequence[Middleware]) -> Starlette:
+    app = Starlette(
+        routes=list(routes), middleware=list(middleware), exception_handlers={404: _not_found}
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _not_found(_request: Request, _error: Exception) -> Response:
+    answer = problem("not_found")
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers)

@@ -1,0 +1,69 @@
+"""How often addresses and DIDs may ask, as the settings say."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sage_native.gateway.limits import ClientAddresses, TokenBuckets
+from sage_native.gateway.problems import ProblemError
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from sage_native.config import Settings
+    from sage_native.config.settings import RateSettings
+
+__all__ = ["Pacing"]
+
+
+class Pacing:
+    """The token buckets of one worker; several workers each allow the full rate.
+
+    Args:
+        settings: Their rates; without the feature ``rate_limiting`` nothing is refused.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self._is_on = settings.features.rate_limiting
+        self._addresses = ClientAddresses(settings.server.trusted_proxies)
+        slots = limits.buckets
+        self._requests = _buckets(limits.requests_per_address, slots)
+        self._handshakes = _buckets(limits.handshakes_per_address, slots)
+        self._handshakes_of_did = _buckets(limits.handshakes_per_did, slots)
+        self._records_of_did = _buckets(limits.records_per_did, slots)
+
+    def request(self, scope: Scope, cost: float = 1) -> None:
+        """Count a request of an address, before anything of it is read.
+
+        Raises:
+            ProblemError: ``rate_limited``, with the time to wait.
+        """
+        if self._is_on:
+            _take(self._requests, self._addresses.of(scope), cost)
+
+    def handshake(self, scope: Scope) -> None:
+        """Count a handshake of an address; raises as ``request``."""
+        if self._is_on:
+            _take(self._handshakes, self._addresses.of(scope), 1)
+
+    def handshake_of(self, did: str) -> None:
+        """Count a handshake of a client that was authenticated; raises as ``request``."""
+        if self._is_on:
+            _take(self._handshakes_of_did, did, 1)
+
+    def record_of(self, did: str) -> None:
+        """Count a record of a client, once it was opened; raises as ``request``."""
+        if self._is_on:
+            _take(self._records_of_did, did, 1)
+
+
+def _buckets(rate: RateSettings, slots: int) -> TokenBuckets:
+    return TokenBuckets(rate.rate, rate.burst, slots)
+
+
+def _take(buckets: TokenBuckets, key: str, cost: float) -> None:
+    wait_s = buckets.take(key, time.monotonic(), cost)
+    if wait_s:
+        raise ProblemError("rate_limited", retry_after_s=wait_s)

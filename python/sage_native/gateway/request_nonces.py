@@ -1,0 +1,59 @@
+"""Where the nonces of M1s are admitted: in memory that all workers share, or in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sage_native.protocol import Request
+    from sage_native.replay import ReplaySet
+    from sage_native.storage.base import NonceStore
+
+__all__ = ["HORIZON_MS", "MachineNonces", "RequestNonces", "StoredNonces"]
+
+HORIZON_MS = 180_000
+"""How far ahead a nonce may have to be remembered, in ms: skew, skew and margin, 60 s each."""
+
+
+class RequestNonces(Protocol):
+    """Admits each request nonce once."""
+
+    async def admit(self, request: Request, now_ms: int) -> None:
+        """Admit the nonce of an M1 whose signature was verified.
+
+        Raises:
+            ReplayDetectedError, CapacityError, StorageError: As ``NonceStore.admit``.
+        """
+
+    def is_complete(self, now_ms: int) -> bool:
+        """Return False while something may be missing that could still be replayed."""
+
+
+class MachineNonces:
+    """Guarantee ``node``: a `ReplaySet` in a file that every worker of the machine opens."""
+
+    def __init__(self, memory: ReplaySet) -> None:
+        self.memory = memory
+
+    async def admit(self, request: Request, now_ms: int) -> None:  # noqa: D102 - the port says it
+        self.memory.admit(
+            request.client_did, request.nonce, request.remember_until_ms, now_ms=now_ms
+        )
+
+    def is_complete(self, now_ms: int) -> bool:  # noqa: D102 - the port says it
+        return self.memory.is_complete(now_ms=now_ms)
+
+
+class StoredNonces:
+    """Guarantees ``durable`` and ``failover``: the nonce store of the storage."""
+
+    def __init__(self, store: NonceStore) -> None:
+        self.store = store
+
+    async def admit(self, request: Request, now_ms: int) -> None:  # noqa: D102 - the port says it
+        await self.store.admit(
+            request.client_did, request.nonce, request.remember_until_ms, now_ms=now_ms
+        )
+
+    def is_complete(self, now_ms: int) -> bool:  # noqa: D102 - the port says it
+        return self.store.is_complete(now_ms=now_ms)

@@ -1,0 +1,45 @@
+"""``/v1/handshake``: M1 to M2, and M3."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sage_native.gateway.answers import JSON_TYPE, NO_CONTENT, json_answer
+from sage_native.gateway.endpoint import MAX_HANDSHAKE_LEN
+from sage_native.protocol import decode_json, encode_json
+
+if TYPE_CHECKING:
+    from sage_native.gateway.answers import Answer
+    from sage_native.gateway.endpoint import Call
+
+__all__ = ["complete", "initiate"]
+
+
+async def initiate(call: Call) -> Answer:
+    """Answer an M1, cheapest checks first.
+
+    Source: docs/protocol.md, "Order of work on M1".
+    """
+    gateway = call.gateway
+    gateway.pacing.handshake(call.scope)
+    text = await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN)
+    now_ms = time.time_ns() // 1_000_000
+    request = gateway.identities.read(
+        decode_json("initiate", text),
+        require_challenge=gateway.challenges.demands(now_ms),
+        now_ms=now_ms,
+    )
+    request.authenticate(await gateway.admission.keys_of(request.client_did))
+    # Once the client is known: by its name alone, strangers would spend what is the client's.
+    gateway.pacing.handshake_of(request.client_did)
+    await gateway.nonces.admit(request, now_ms)
+    message, _ = gateway.manager.accept(request)
+    return json_answer(encode_json("accept", message))
+
+
+async def complete(call: Call) -> Answer:
+    """Take an M3; the session is stored before this is answered."""
+    text = await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN)
+    await call.gateway.manager.confirm(decode_json("confirm", text))
+    return NO_CONTENT

@@ -1,0 +1,96 @@
+"""What the workers of one gateway share on their machine, in one private directory.
+
+``replay.table`` and ``windows.table`` remember request nonces and records; ``challenge.key``
+is drawn anew after each start of the machine. Whoever makes something here holds the lock, so that
+workers which start together make it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_native.exceptions import ConfigurationError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["StateDirectory"]
+
+KEY_LEN = 32
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class StateDirectory:
+    """The directory of a gateway; it is made if it is not there, with mode 0700.
+
+    Args:
+        path: On a local file system.
+
+    Raises:
+        ConfigurationError: It belongs to somebody else, others may read it, or it is no directory.
+        StorageError: The system refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = path.stat()
+        except FileExistsError:
+            raise ConfigurationError(f"state_dir {path} is not a directory") from None
+        except OSError as error:
+            raise StorageError(f"state_dir {path} cannot be made: {error.strerror}") from error
+        if found.st_uid != os.geteuid():
+            raise ConfigurationError(
+                f"state_dir {path} belongs to user {found.st_uid}: it must be this process's "
+                f"({os.geteuid()})"
+            )
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise ConfigurationError(f"state_dir {path} is open to other users: chmod 700 {path}")
+
+    @property
+    def replay_path(self) -> Path:
+        """Return where the memory of request nonces is."""
+        return self.path / "replay.table"
+
+    @property
+    def windows_path(self) -> Path:
+        """Return where the replay windows of records are."""
+        return self.path / "windows.table"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the directory; wait for it as long as it takes."""
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def challenge_key(self) -> bytes:
+        """Return the key of this boot; it is drawn by whoever asks first.
+
+        It authenticates challenges, which live for a minute, and nothing else.
+        """
+        path = self.path / "challenge.key"
+        boot = _BOOT_ID.read_bytes().strip() if _BOOT_ID.exists() else b""
+        with self.locked():
+            with contextlib.suppress(FileNotFoundError):
+                key, _, of_boot = path.read_bytes().partition(b"\n")
+                if of_boot == boot and len(key) == 2 * KEY_LEN:
+                    return bytes.fromhex(key.decode())
+            drawn = secrets.token_bytes(KEY_LEN)
+            fresh = path.with_suffix(".new")
+            with os.fdopen(
+                os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
+            ) as file:
+                file.write(drawn.hex().encode() + b"\n" + boot)
+            fresh.replace(path)
+            return drawn
