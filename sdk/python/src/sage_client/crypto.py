@@ -106,7 +106,10 @@ def _verifying_key(data: bytes) -> VerifyingKey:
     if data.startswith(b"did:"):
         return VerifyingKey.from_did(data.decode("ascii", "replace").strip())
     if data.lstrip().startswith(b"{"):
-        return VerifyingKey.from_jwk(_jwk(data))
+        jwk = _jwk(data)
+        if "d" in jwk:
+            raise UsageError("this is a signing key; give the server's public one, or its DID")
+        return VerifyingKey.from_jwk(jwk)
     raise UsageError(
         f"{len(data)} bytes of no known form; give 32 raw bytes, PEM, OpenSSH, a JWK or a did:key"
     )
