@@ -141,14 +141,18 @@ def merged(layers: Iterable[Layer], *, exclusive: Iterable[Sequence[KeyPath]] = 
     result: Layer = {}
     for layer in layers:
         for group in exclusive:
-            if any(path in layer and layer[path].value is not None for path in group):
-                for path in group:
-                    result.pop(path, None)
+            named = next((layer[path] for path in group if _names(layer, path)), None)
+            if named is not None:
+                result |= {path: Entry(None, named.origin) for path in group}
         for path, entry in layer.items():
             for other in [other for other in result if _overrides(path, other)]:
                 del result[other]
             result[path] = entry
     return result
+
+
+def _names(layer: Layer, path: KeyPath) -> bool:
+    return path in layer and layer[path].value is not None
 
 
 def _overrides(path: KeyPath, other: KeyPath) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SettingsError", "masked", "shown", "violations"]
 
 MAX_SHOWN_LEN: Final = 60
-_DELICATE: Final = re.compile(r"secret|token|password|url")
+_DELICATE: Final = re.compile(r"_secret|token|password|url")
 _RULES: Final = {
     "missing": "is missing",
     "bool_parsing": "must be true or false",
@@ -64,7 +64,7 @@ def shown(path: Sequence[object], value: object) -> str | None:
         return str(value)
     if not isinstance(value, str) or "//" in value or "@" in value:
         return None
-    if any(_DELICATE.search(str(key)) for key in path):
+    if _DELICATE.search([key for key in path if isinstance(key, str)][-1]):
         return None
     text = repr(value)
     return text if len(text) <= MAX_SHOWN_LEN else f"{text[: MAX_SHOWN_LEN - 1]}…"

@@ -73,10 +73,11 @@ def _no_bool(value: object) -> object:
 
 
 def _network(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, IPv4Network | IPv6Network):
         return value
     try:
-        return ip_network(value)
+        # Never from a number, which would be taken for an address.
+        return ip_network(value if isinstance(value, str) else "")
     except ValueError:
         raise ValueError("must be an address or a network such as 10.0.0.0/8 or ::1") from None
 

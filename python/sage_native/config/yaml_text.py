@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_DEPTH", "read_yaml"]
 
 MAX_DEPTH: Final = 16
+MAX_NUMBER_LEN: Final = 30
 _WORDS: Final = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -114,8 +115,8 @@ class _Reader:
     def _plain(self, text: str, line: int) -> object:
         if text in _WORDS:
             return _WORDS[text]
-        if _INTEGER.fullmatch(text) and len(text) < 20:
-            return int(text)
+        if _INTEGER.fullmatch(text):
+            return int(text) if len(text) <= MAX_NUMBER_LEN else text
         if _ZEROS.fullmatch(text):
             self._refuse(line, "a number in another base than ten, or one that begins with 0")
         if any(sign.isdigit() for sign in text) and _FLOAT.fullmatch(text):
