@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sage_native.binary_http import Response, decode_request, field_values
 from sage_native.exceptions import HandshakeError
-from sage_native.gateway.behind.base import Behind
-from sage_native.gateway.behind.responses import encoded, problem
+from sage_native.gateway.behind.base import Behind, BehindError
+from sage_native.gateway.behind.responses import encoded, failure, problem
 
 if TYPE_CHECKING:
     from sage_native.gateway.peers import Peer
@@ -34,4 +34,7 @@ class EchoBehind(Behind):
             return problem("malformed_request", status=400, detail=str(error)), True
         types = field_values(request.headers, b"content-type") or [b"application/octet-stream"]
         headers = ((b"content-type", types[0]),)
-        return encoded(Response(status=200, headers=headers, content=request.content)), True
+        try:
+            return encoded(Response(status=200, headers=headers, content=request.content)), True
+        except BehindError as error:  # A few bytes longer than the request, and so too long.
+            return failure(error), True

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BehindChoice", "open_behind"]
 
-_FORMS = "echo, module:attribute (an async function), or asgi:module:attribute (an application)"
+_FORMS = "echo, or an async function or an ASGI application as module:attribute"
 
 
 class BehindChoice(Protocol):
@@ -23,7 +23,7 @@ class BehindChoice(Protocol):
 
     @property
     def application(self) -> str | None:
-        """``echo``, ``module:attribute`` or ``asgi:module:attribute``."""
+        """``echo`` or ``module:attribute``."""
 
     @property
     def upstream(self) -> str | None:
@@ -50,9 +50,8 @@ def open_behind(settings: BehindChoice) -> Behind:
     """Make what the settings name. Nothing is connected before its `start`.
 
     Args:
-        settings: Exactly one of ``application`` and ``upstream`` is set. A function gets raw
-            messages (`HandlerBehind`); an ASGI application is marked by ``asgi:``, since the two
-            cannot be told apart by looking.
+        settings: Exactly one of ``application`` and ``upstream`` is set. An async function of two
+            parameters gets raw messages (`HandlerBehind`); what has three is an ASGI application.
 
     Raises:
         ConfigurationError: None or both are set, the module or attribute is not there or of
@@ -79,23 +78,43 @@ def open_behind(settings: BehindChoice) -> Behind:
 def _application(name: str, settings: BehindChoice) -> Behind:
     if name == "echo":
         return EchoBehind()
-    kind, place = ("asgi", name[5:]) if name.startswith("asgi:") else ("function", name)
-    found = _attribute(place)
-    if kind == "asgi":
-        from sage_native.gateway.behind.asgi import AsgiBehind  # noqa: PLC0415 - as needed
+    found = _attribute(name)
+    match _parameter_count(found):
+        case 2 if _is_async(found):
+            return HandlerBehind(
+                found, timeout_s=settings.timeout, max_answer_len=settings.max_response
+            )
+        case 3:
+            from sage_native.gateway.behind.asgi import AsgiBehind  # noqa: PLC0415 - as needed
 
-        if not callable(found):
-            raise ConfigurationError(f"behind.application: {place} is not callable")
-        return AsgiBehind(found, timeout_s=settings.timeout, max_response_len=settings.max_response)
-    if not (
-        inspect.iscoroutinefunction(found)
-        or inspect.iscoroutinefunction(getattr(found, "__call__", None))  # noqa: B004 - of objects
-    ):
-        raise ConfigurationError(
-            f"behind.application: {place} is no async function of a peer and a message; for an "
-            f"ASGI application write asgi:{place}"
-        )
-    return HandlerBehind(found, timeout_s=settings.timeout, max_answer_len=settings.max_response)
+            return AsgiBehind(
+                found, timeout_s=settings.timeout, max_response_len=settings.max_response
+            )
+    raise ConfigurationError(
+        f"behind.application: {name} is neither an async function of two parameters (peer, "
+        "message) nor an ASGI application, which has three (scope, receive, send)"
+    )
+
+
+def _parameter_count(found: object) -> int | None:
+    """Return how many positional parameters are needed; None if it cannot be called with any."""
+    if not callable(found) or inspect.isclass(found):
+        return None
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    kinds = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return sum(
+        parameter.kind in kinds and parameter.default is inspect.Parameter.empty
+        for parameter in parameters
+    )
+
+
+def _is_async(found: object) -> bool:
+    return inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(
+        getattr(found, "__call__", None)  # noqa: B004 - asked of objects
+    )
 
 
 def _attribute(place: str) -> Any:  # noqa: ANN401 - whatever is there
