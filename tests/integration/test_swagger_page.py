@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from sage_native.gateway import ui
-from tests.openapi.browser import CHROMIUM, page_app, served, take_picture, visit
+from tests.openapi.browser import CHROMIUM, admin_app, served, take_picture, visit
 from tests.openapi.source import API_DIR, load, operations
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with served(page_app()) as url:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(admin_app(tmp_path_factory.mktemp("gateway"))) as url:
         yield url
 
 
@@ -68,8 +68,8 @@ def test_a_picture_shows_it(address: str, tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_a_stricter_policy_would_be_noticed() -> None:
-    with served(_with_policy(page_app(), b"script-src 'none'")) as url:
+def test_a_stricter_policy_would_be_noticed(tmp_path: Path) -> None:
+    with served(_with_policy(admin_app(tmp_path), b"script-src 'none'")) as url:
         seen = visit(f"{url}/docs")
     assert any("Content Security Policy" in line for line in seen.console)
     assert "operations-" not in seen.dom
@@ -117,5 +117,5 @@ def test_nothing_else_is_served(address: str) -> None:
 
 
 def test_the_assets_of_the_description_are_those_served() -> None:
-    (asset,) = load()["paths"]["/docs/{asset}"]["parameters"]
-    assert set(asset["schema"]["enum"]) == set(ui.ASSET_NAMES)
+    (name,) = load()["paths"]["/docs/{name}"]["parameters"]
+    assert set(name["schema"]["enum"]) == set(ui.ASSET_NAMES)

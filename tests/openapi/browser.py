@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import uvicorn
 from PIL import Image
-from starlette.applications import Starlette
 
-from sage_native.gateway.ui import pages
+from sage_native.gateway import create_admin_app
+from tests.gateways import gateway_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp
 
-__all__ = ["CHROMIUM", "Visit", "page_app", "served", "take_picture", "visit"]
+__all__ = ["CHROMIUM", "Visit", "admin_app", "served", "take_picture", "visit"]
 
 CHROMIUM = shutil.which("chromium")
 _FLAGS = (
@@ -62,7 +62,7 @@ class Visit(NamedTuple):
 @contextlib.contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
     """Serve an application on loopback in a thread; yields its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -76,11 +76,9 @@ def served(app: ASGIApp) -> Iterator[str]:
         thread.join()
 
 
-def page_app() -> Starlette:
-    """Return an application of the page alone."""
-    app = Starlette(routes=pages())
-    app.router.redirect_slashes = False
-    return app
+def admin_app(state_dir: Path) -> ASGIApp:
+    """Return an admin listener, which shows the page."""
+    return create_admin_app(gateway_settings(state_dir))
 
 
 def visit(url: str) -> Visit:
@@ -109,7 +107,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def main(path: Path) -> None:
     """Take the picture of the documents, in few colours."""
-    with served(page_app()) as url:
+    with tempfile.TemporaryDirectory() as state_dir, served(admin_app(Path(state_dir))) as url:
         take_picture(f"{url}/docs", path)
     with Image.open(path) as picture:
         picture.convert("RGB").quantize(128).save(path, optimize=True)

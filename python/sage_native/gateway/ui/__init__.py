@@ -5,6 +5,5 @@ can forbid both.
 """
 
 from sage_native.gateway.ui.assets import ASSET_NAMES, Asset, asset, description, page
-from sage_native.gateway.ui.pages import pages
 
-__all__ = ["ASSET_NAMES", "Asset", "asset", "description", "page", "pages"]
+__all__ = ["ASSET_NAMES", "Asset", "asset", "description", "page"]
