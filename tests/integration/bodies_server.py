@@ -21,6 +21,7 @@ from sage_native.gateway.limits import (
     BodyTooSlowError,
     ClientGoneError,
     UnsupportedEncodingError,
+    end_unread,
     read_body,
 )
 
@@ -31,6 +32,7 @@ LIMIT = 100_000
 BODY_TIMEOUT_S = 0.4
 HEADER_TIMEOUT_MS = 500
 MAX_HEADER_LEN = 16_384
+UNREAD_S = 0.3
 
 STATUSES = {BodyTooLargeError: 413, BodyTooSlowError: 408, UnsupportedEncodingError: 415}
 
@@ -53,6 +55,10 @@ async def application(
         call_count += 1
         return message
 
+    if scope["path"] == "/large":
+        return await answer(send, 200, {"large": "x" * 4_000_000})
+    if scope["path"] == "/unread":
+        return await answer(send, 200, {"set": await end_unread(UNREAD_S)})
     if scope["method"] == "GET":
         told: dict[str, Any] = {"gone": len(gone), "reading": deadlines.reading_count}
         return await answer(send, 200, told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -39,9 +40,9 @@ def port() -> Iterator[int]:
         server.terminate()
 
 
-async def _ask(port: int) -> dict[str, Any]:
+async def _ask(port: int, path: str = "/") -> dict[str, Any]:
     async with connection(port) as (reader, writer):
-        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         return (await answer(reader))[1]
 
 
@@ -227,3 +228,22 @@ async def test_the_server_refuses_headers_beyond_its_buffer(port: int) -> None:
         async with asyncio.timeout(START_S):
             line = await reader.readline()
         assert line.split()[1] == b"431"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is an option of Linux")
+def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
+    assert asyncio.run(_ask(port, "/unread")) == {"set": 1}
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", port))
+        one.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        with pytest.raises(ConnectionError):  # what is sent meets a connection that is no more
+            _send_slowly(one, START_S)
+    assert len(asyncio.run(_ask(port, "/large"))["large"]) == 4_000_000
+
+
+def _send_slowly(one: socket.socket, for_s: float) -> None:
+    deadline_s = time.monotonic() + for_s
+    while time.monotonic() < deadline_s:
+        one.send(b"x")
+        time.sleep(0.05)

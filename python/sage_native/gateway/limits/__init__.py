@@ -13,6 +13,7 @@ from .bodies import (
 )
 from .buckets import TokenBuckets
 from .in_flight import InFlight
+from .unread import end_unread
 
 __all__ = [
     "BodyDeadlines",
@@ -23,5 +24,6 @@ __all__ = [
     "InFlight",
     "TokenBuckets",
     "UnsupportedEncodingError",
+    "end_unread",
     "read_body",
 ]
