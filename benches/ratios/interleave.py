@@ -66,10 +66,11 @@ def time_slice(side: Side, call_count: int, probe: ClockProbe) -> Slice:
     """
     arguments = list(side.prepare(call_count))
     calls = starmap(side.call, arguments)
+    now = probe.now if side.clock is None else side.clock
     start_cpu = probe.cpu()
-    start = probe.now()
+    start = now()
     deque(calls, maxlen=0)
-    end = probe.now()
+    end = now()
     return Slice(end - start, probe.cpu() - start_cpu)
 
 

@@ -27,6 +27,8 @@ class Side:
             nature: a random key pair, a record that must be opened first.
         waits: A call waits for another process, such as a database server: that this process does
             not run meanwhile is no interruption.
+        clock: What is read in ns before and after a slice instead of the time on the wall, such as
+            the CPU time of a server.
     """
 
     call: Callable[..., object]
@@ -34,6 +36,7 @@ class Side:
     operation_count: int = 1
     seen: Callable[[Any], object] = lambda result: result
     waits: bool = False
+    clock: Callable[[], int] | None = None
 
 
 def always(*arguments: object) -> Prepare:

@@ -49,9 +49,9 @@ class Contender:
     clients: Clients
 
 
-def ours(directory: Path, *, workers: int = 1, client_count: int = CLIENT_COUNT) -> Contender:
+def ours(directory: Path, *, workers: int = 1, client_count: int | None = None) -> Contender:
     """Start our gateway, its state in a directory that is not there yet."""
-    clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count)
+    clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count or CLIENT_COUNT)
     _prepare(directory, clients)
     command = ["-m", "sage_native.gateway.worker", "public"]
     return Contender(_start_worker("our gateway", command, directory, workers), clients)
@@ -64,10 +64,10 @@ def hello(directory: Path, handler: str, *, workers: int = 1) -> Server:
     return _start_worker(f"hello world, {handler}", command, directory, workers)
 
 
-def peer(directory: Path, *, workers: int = 1, client_count: int = CLIENT_COUNT) -> Contender:
+def peer(directory: Path, *, workers: int = 1, client_count: int | None = None) -> Contender:
     """Start the peer, its state in a directory that is not there yet."""
     directory.mkdir(mode=0o700)
-    clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count)
+    clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count or CLIENT_COUNT)
     settings = PeerSettings(
         state_dir=str(directory),
         seed=SERVER_SEED,
@@ -97,6 +97,8 @@ def _start_worker(name: str, command: list[str], directory: Path, workers: int) 
         "file": None,
         "overrides": {
             "state_dir": str(directory),
+            "session.max_age": "1d",
+            "session.idle_timeout": "1d",
             "server.port": port,
             "server.workers": workers,
             **{f"limits.{limit}": _RATE for limit in (*_LIMITS, "records_per_did")},

@@ -56,6 +56,11 @@ class _Connection:
         self.begun_ns = 0
         self.received = b""
 
+    def is_closed(self) -> bool:
+        """Tell whether the server has closed it while nothing was asked."""
+        # Nothing was asked, so the only thing to read is the end.
+        return bool(select.select([self.socket], [], [], 0)[0])
+
     def begin(self, dialogue: Dialogue, begun_ns: int) -> None:
         self.dialogue = dialogue
         self.begun_ns = begun_ns
@@ -89,11 +94,22 @@ class Load:
     """Some connections to one server on this machine."""
 
     def __init__(self, port: int, connection_count: int) -> None:
+        self._port = port
         self._connections = [_Connection(port) for _ in range(connection_count)]
         self._poll = select.epoll()
-        self._by_number = {one.socket.fileno(): one for one in self._connections}
-        for number in self._by_number:
-            self._poll.register(number, select.EPOLLIN)
+        self._by_number: dict[int, _Connection] = {}
+        for one in self._connections:
+            self._watch(one)
+
+    def refresh(self) -> None:
+        """Open anew what the server has closed; servers do that to connections that are silent."""
+        for at, one in enumerate(self._connections):
+            if one.is_closed():
+                self._poll.unregister(one.socket)
+                del self._by_number[one.socket.fileno()]
+                one.socket.close()
+                self._connections[at] = _Connection(self._port)
+                self._watch(self._connections[at])
 
     def run(self, dialogues: Iterable[Dialogue]) -> Done:
         """Run all dialogues, as many at once as there are connections."""
@@ -142,6 +158,10 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _watch(self, one: _Connection) -> None:
+        self._by_number[one.socket.fileno()] = one
+        self._poll.register(one.socket, select.EPOLLIN)
 
     def _begin_next(self, one: _Connection, waiting: Iterator[Dialogue]) -> bool:
         dialogue = next(waiting, None)

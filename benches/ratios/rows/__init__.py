@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .aead import ROWS as AEAD
 from .agreement import ROWS as AGREEMENT
 from .boundary import ROWS as BOUNDARY
+from .gateway import ROWS as GATEWAY
 from .handshakes import ROWS as HANDSHAKES
 from .kdf import ROWS as KDF
 from .records import ROWS as RECORDS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def all_rows() -> list[Row]:
     """Return every row that can be measured, in the order of the table."""
-    groups = (SIGNATURES, AGREEMENT, AEAD, KDF, RECORDS, REPLAY, HANDSHAKES, BOUNDARY, STORAGE)
+    crypto = (SIGNATURES, AGREEMENT, AEAD, KDF)
+    groups = (*crypto, RECORDS, REPLAY, HANDSHAKES, GATEWAY, BOUNDARY, STORAGE)
     rows = [row for group in groups for row in group]
     return sorted(rows, key=lambda row: row.number)

@@ -1,0 +1,169 @@
+"""Rows 15 and 16: the gateway over HTTP, and what one of its requests costs.
+
+The time of a side is the CPU time that its server's processes used, all threads of all workers, as
+the kernel counts it: "per core" means per second of that. Servers and generator are on cores of
+their own, and every side of a row has the same connections and, in row 16, the same bytes.
+
+* *Row 15*: M1 and M3, each a request. The session is in the SQLite file when M3 is answered, on
+  both sides, and on disk (WAL, ``synchronous = FULL``). M1s are made before the slice.
+* *Row 16*: a record of 64 bytes, sealed before, its answer echoed and sealed, beside a handler that
+  answers a constant on the same server with the same options. Two of those: one that reads the body
+  of its request, as whoever opens it must, and one that does not even do that.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benches.ratios import backends
+from benches.ratios.http import contenders
+from benches.ratios.http.agents import RECORD, echoes, same
+from benches.ratios.http.cpu import Cores, pinned
+from benches.ratios.http.load import Load
+from benches.ratios.http.messages import post
+from benches.ratios.sides import Row, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benches.ratios.http.contenders import Contender
+    from benches.ratios.http.load import Dialogue
+    from benches.ratios.http.servers import Server
+    from benches.ratios.sides import Arguments
+    from sage_native.protocol import Session
+
+CONNECTION_COUNT = 48
+HANDSHAKE_COUNT, RECORD_COUNT = 48, 192
+"""Operations of one call."""
+SESSION_COUNT = 96
+PLAINTEXT = bytes(64)
+_RECORD_LEN = 64 + len(PLAINTEXT)
+_SOME_PATH = "/v1/sessions/01234567-89ab-cdef-0123-456789abcdef/messages"
+
+
+@cache
+def _directory() -> Path:
+    directory = tempfile.TemporaryDirectory(prefix="sage-bench-")
+    backends.at_close(directory.cleanup)
+    backends.at_close(_forget)
+    return Path(directory.name)
+
+
+def _forget() -> None:
+    for made in (_directory, _ours, _peer, _hello, _load, _sessions):
+        made.cache_clear()
+
+
+@cache
+def _ours(workers: int) -> Contender:
+    started = contenders.ours(_directory() / f"ours-{workers}", workers=workers)
+    backends.at_close(started.server.stop)
+    return started
+
+
+@cache
+def _peer(workers: int) -> Contender:
+    started = contenders.peer(_directory() / f"peer-{workers}", workers=workers)
+    backends.at_close(started.server.stop)
+    return started
+
+
+@cache
+def _hello(handler: str, workers: int) -> Server:
+    started = contenders.hello(_directory() / f"{handler}-{workers}", handler, workers=workers)
+    backends.at_close(started.stop)
+    return started
+
+
+@cache
+def _load(server: Server) -> Load:
+    load = Load(server.port, CONNECTION_COUNT)
+    backends.at_close(load.close)
+    return load
+
+
+def _side(server: Server, dialogues: Callable[[], Iterator[Dialogue]], count: int) -> Side:
+    load, cores = _load(server), Cores.split()
+
+    def prepare(call_count: int) -> Iterator[Arguments]:
+        load.refresh()
+        return ((list(dialogues()),) for _ in range(call_count))
+
+    def run(made: list[Dialogue]) -> int:
+        with pinned(cores.generator):
+            return load.run(made).count
+
+    return Side(run, prepare, count, waits=True, clock=server.cpu_ns)
+
+
+def _handshakes(contender: Contender) -> Side:
+    clients = contender.clients
+
+    def dialogues() -> Iterator[Dialogue]:
+        clients.sessions.clear()
+        return iter(clients.handshakes(HANDSHAKE_COUNT))
+
+    return _side(contender.server, dialogues, HANDSHAKE_COUNT)
+
+
+@cache
+def _sessions(workers: int) -> list[Session]:
+    ours = _ours(workers)
+    _load(ours.server).refresh()
+    _load(ours.server).run(ours.clients.handshakes(SESSION_COUNT))
+    sessions = ours.clients.sessions.copy()
+    ours.clients.sessions.clear()
+    return sessions
+
+
+def _records(workers: int) -> Side:
+    sessions = _sessions(workers)
+    return _side(
+        _ours(workers).server, lambda: echoes(sessions, PLAINTEXT, RECORD_COUNT), RECORD_COUNT
+    )
+
+
+def _greetings(handler: str, workers: int) -> Side:
+    request = post(_SOME_PATH, bytes(_RECORD_LEN), RECORD)
+    return _side(_hello(handler, workers), lambda: same(request, RECORD_COUNT), RECORD_COUNT)
+
+
+def _row_15(workers: int) -> Row:
+    operation = f"Gateway handshake over HTTP, {_in_words(workers)}"
+    name = "the same protocol on FastAPI, uvicorn and pyca"
+
+    def sides() -> tuple[Side, Side]:
+        return _handshakes(_ours(workers)), _handshakes(_peer(workers))
+
+    if workers == 1:
+        return Row(15, operation, name, sides, 4, 8)
+    return Row(15, operation, name, sides, standing="beside")
+
+
+def _row_16(workers: int, handler: str) -> Row:
+    reads = "reads its request" if handler == "reading" else "reads nothing"
+    operation = f"Gateway record request, 64 B, {_in_words(workers)}"
+    name = f"hello world that {reads}, same server"
+
+    def sides() -> tuple[Side, Side]:
+        return _records(workers), _greetings(handler, workers)
+
+    if workers == 1 and handler == "reading":
+        return Row(16, operation, name, sides, 0.6, 0.92)
+    return Row(16, operation, name, sides, standing="beside")
+
+
+def _in_words(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"
+
+
+ROWS = (
+    _row_15(1),
+    _row_15(2),
+    _row_16(1, "reading"),
+    _row_16(1, "plain"),
+    _row_16(2, "reading"),
+)
