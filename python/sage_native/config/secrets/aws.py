@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AwsProvider"]
 
-_MAX_TRIES = 3
+_MAX_TRIES = 2
 _NOT_THERE = {"ResourceNotFoundException"}
 _DELETED = {"InvalidRequestException"}
 _REFUSED = {
@@ -63,6 +63,7 @@ _THROTTLED = {
     "ThrottlingException",
     "TooManyRequestsException",
 }
+_GARBAGE = "ResponseParserError"
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "NoAuthTokenError"}
 
 
@@ -110,10 +111,13 @@ class AwsProvider(SecretProvider):
 
     async def _read(self, name: str) -> bytes:
         answer = await self._ask("get_secret_value", SecretId=self._prefix + name)
-        if isinstance(answer, dict):
-            binary: bytes | None = answer.get("SecretBinary")
-            return binary or str(answer.get("SecretString", "")).encode()
-        raise self._trouble(answer, name, doing="read")
+        if isinstance(answer, str):
+            raise self._trouble(answer, name, doing="read")
+        binary: bytes | None = answer.get("SecretBinary")
+        text: str | None = answer.get("SecretString")
+        if binary is None and text is None:
+            raise self._trouble(_GARBAGE, name, doing="read")
+        return binary or str(text).encode()
 
     async def _write(self, name: str, value: bytes, *, only_new: bool) -> None:
         full_name = self._prefix + name
@@ -128,6 +132,8 @@ class AwsProvider(SecretProvider):
             )
         if isinstance(answer, str):
             raise self._trouble(answer, name, doing="written")
+        if "VersionId" not in answer:
+            raise self._trouble(_GARBAGE, name, doing="written")
 
     async def _ask(self, operation: str, **parameters: object) -> dict[str, Any] | str:
         """Return the answer, or the code of the error."""
@@ -202,6 +208,12 @@ class AwsProvider(SecretProvider):
         if code in {"EndpointConnectionError", "SSLError", "ProxyConnectionError"}:
             return SecretUnavailableError(
                 f"{what}: AWS cannot be reached ({code})", reason="unreachable"
+            )
+        if code == _GARBAGE:
+            return SecretUnavailableError(
+                f"{what}: what answers does not speak Secrets Manager's protocol; check "
+                "secrets.aws_endpoint_url",
+                reason="garbage",
             )
         return SecretUnavailableError(f"{what}: AWS answers {code}", reason="failed")
 

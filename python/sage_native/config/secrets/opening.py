@@ -111,9 +111,8 @@ def _provider(settings: SecretsOptions, environ: Mapping[str, str]) -> SecretPro
             )
     near = difflib.get_close_matches(settings.provider, PROVIDERS, n=1)
     raise ConfigurationError(
-        f"secrets.provider {settings.provider!r} is unknown"
+        f"secrets.provider {settings.provider!r} is unknown; known are: {', '.join(PROVIDERS)}"
         + (f"; did you mean {near[0]!r}?" if near else "")
-        + f" Known are: {', '.join(PROVIDERS)}"
     )
 
 

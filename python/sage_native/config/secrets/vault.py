@@ -44,6 +44,7 @@ __all__ = ["VaultProvider"]
 
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _SPACES = b" \t\r\n"
+_DECISIONS = {400, 403, 404, 405}
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -62,6 +63,10 @@ class _Version(msgspec.Struct):
 
 class _Entry(msgspec.Struct):
     data: _Version
+
+
+class _Written(msgspec.Struct):
+    data: _Metadata
 
 
 class VaultProvider(SecretProvider):
@@ -159,8 +164,10 @@ class VaultProvider(SecretProvider):
             raise ConflictError(
                 f"secret '{name}' was not written: somebody else wrote {self.place(name)} meanwhile"
             )
-        if answer.status not in {200, 204}:
+        if answer.status != 200:
             raise self._trouble(answer, name, doing="write")
+        if not _is_written(answer.body):
+            raise _garbage()
 
     async def _state(self, name: str) -> tuple[int, bool]:
         """Return the version that a write replaces, and whether it still holds a value."""
@@ -168,10 +175,10 @@ class VaultProvider(SecretProvider):
         if answer.status not in {200, 404}:
             raise self._trouble(answer, name, doing="read")
         entry = _decoded(answer.body)
-        if entry is not None:
+        if entry is not None and (answer.status == 404 or entry.data is not None):
             # Also with 404: the newest version is deleted, and its number counts on.
             return entry.metadata.version, answer.status == 200
-        if answer.status == 200:
+        if answer.status == 200 or not _is_of_vault(answer.body):
             raise _garbage()
         return 0, False
 
@@ -180,6 +187,9 @@ class VaultProvider(SecretProvider):
 
     def _trouble(self, answer: Answer, name: str, *, doing: str) -> SageError:
         what = f"secret '{name}' was not {'read' if doing == 'read' else 'written'}"
+        if answer.status in _DECISIONS and not _is_of_vault(answer.body):
+            # A proxy's page is trouble, and takes no key from anybody.
+            return _garbage()
         if answer.status == 404:
             return SecretNotFoundError(
                 f"secret '{name}' is not there: {self.place(name)} does not exist, or no KV v2 "
@@ -231,6 +241,22 @@ def _decoded(body: bytes) -> _Version | None:
         return msgspec.json.decode(body, type=_Entry).data
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
+
+
+def _is_written(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=_Written)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _is_of_vault(body: bytes) -> bool:
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return not answer.keys().isdisjoint({"errors", "data"})
 
 
 def _bytes(value: object) -> bytes | None:

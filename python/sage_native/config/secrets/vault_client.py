@@ -126,12 +126,12 @@ class VaultClient:
 
     async def _once(self, method: str, path: str, content: bytes | None) -> Answer | str:
         """Return the answer, or in words why there is none."""
-        answer = await self._try(method, path, content, await asyncio.to_thread(self._token.read))
+        token = await asyncio.to_thread(self._token.read)
+        answer = await self._try(method, path, content, token)
         if isinstance(answer, Answer) and answer.status == 403:
-            # Renewed while the request was under way?
-            answer = await self._try(
-                method, path, content, await asyncio.to_thread(self._token.read)
-            )
+            newest = await asyncio.to_thread(self._token.read)
+            if newest != token:  # renewed while the request was under way
+                return await self._try(method, path, content, newest)
         return answer
 
     async def _try(self, method: str, path: str, content: bytes | None, token: str) -> Answer | str:
