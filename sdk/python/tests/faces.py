@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sage_client import ClientSettings, SageClient, SyncSageClient, SyncSageSession
-from server import ProtocolServer
+
+if TYPE_CHECKING:
+    from server import ProtocolServer
 
 SETTINGS = ClientSettings(timeout_s=10, backoff_s=0.001, max_wait_s=2)
 

@@ -15,10 +15,12 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
 
 from sage_native.binary_http import Response, decode_request, encode
 from sage_native.exceptions import HandshakeError, SageError
@@ -28,7 +30,7 @@ from sage_native.replay import ReplaySet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
-    from typing import Any, Self
+    from typing import Self
 
 REQUEST_AAD, ANSWER_AAD = b"SAGE-HTTP/1 request", b"SAGE-HTTP/1 response"
 STATUSES = {
@@ -239,7 +241,7 @@ class ProtocolServer:
                 case "identity":
                     return Answer(200, json.dumps(self.identity()).encode())
         except HandshakeError as error:
-            more: dict[str, object] = {}
+            more: dict[str, Any] = {}
             if error.server_time_ms is not None:
                 more["server_time_ms"] = error.server_time_ms
             if error.challenge is not None:
@@ -264,9 +266,7 @@ class ProtocolServer:
     def _resolve(self, did: str, /) -> Sequence[VerifyingKey]:
         return () if did in self.refused_dids else resolve_did_key(did)
 
-    def _now_ms(self) -> int | None:
-        import time  # noqa: PLC0415
-
+    def _now_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self.clock_offset_ms
 
     def _initiate(self, body: bytes) -> Answer:
@@ -281,10 +281,7 @@ class ProtocolServer:
 
     def _complete(self, body: bytes) -> Answer:
         m3 = decode_json("confirm", body)
-        text = m3[:16].hex()
-        session = self.table.get(
-            "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-        )
+        session = self.table.get(str(UUID(bytes=m3[:16])))
         if session is None:
             return problem("authentication_failed")
         session.confirm(m3)

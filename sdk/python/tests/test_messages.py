@@ -1,4 +1,4 @@
-"""Messages over a server that loses, forges and swaps: what is delivered, and what the caller learns."""
+"""Messages over a server that loses, forges and swaps: what arrives, and what callers learn."""
 
 from __future__ import annotations
 

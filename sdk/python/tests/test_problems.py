@@ -105,8 +105,8 @@ def test_a_clock_that_cannot_be_read(time_ms: object) -> None:
 
 
 def test_both_clocks_are_told() -> None:
-    fields = {"type": "stale_timestamp", "server_time_ms": NOW_MS + 90_000}
-    error = error_of(refusal(401, **fields), now_ms=NOW_MS)
+    reply = refusal(401, type="stale_timestamp", server_time_ms=NOW_MS + 90_000)
+    error = error_of(reply, now_ms=NOW_MS)
     assert "says 2027-01-15 08:01:30 UTC" in str(error)
     assert "this machine's clock says 2027-01-15 08:00:00 UTC, 90 s apart" in str(error)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
-from sage_native.protocol import Session
 
 import server as tricks
-from faces import Face
 from sage_client import DeliveryUnknownError, NotAuthenticError, SessionEndedError
 from sage_client.errors import AuthenticationFailedError, RekeyRequiredError, TransportError
 from server import ProtocolServer
+
+if TYPE_CHECKING:
+    from sage_native.protocol import Session
+
+    from faces import Face
 
 SOFT_BUDGET = 1 << 20
 

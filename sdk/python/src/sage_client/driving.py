@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,7 +49,7 @@ class AsyncDriver:
         self._url = check_url(url)
         self._settings = settings
         self._http = httpx2.AsyncClient(
-            verify=True if verify is None else verify,
+            verify=_default_tls() if verify is None else verify,
             limits=_limits(settings),
             cookies=_no_cookies(),
         )
@@ -114,7 +115,7 @@ class SyncDriver:
         self._url = check_url(url)
         self._settings = settings
         self._http = httpx2.Client(
-            verify=True if verify is None else verify,
+            verify=_default_tls() if verify is None else verify,
             limits=_limits(settings),
             cookies=_no_cookies(),
         )
@@ -192,6 +193,12 @@ def check_url(url: str) -> str:
             "such as https://gateway.example:8480"
         )
     return str(parsed).rstrip("/")
+
+
+@cache
+def _default_tls() -> ssl.SSLContext:
+    # Loading the system's authorities takes longer than a handshake; clients share the result.
+    return httpx2.create_ssl_context()
 
 
 def _limits(settings: ClientSettings) -> httpx2.Limits:
