@@ -75,7 +75,7 @@ class Forwarded:
 
     Attributes:
         method: Upper-case.
-        target: The path and query, byte for byte as the peer wrote them.
+        target: The prefix, then path and query, byte for byte as the peer wrote them.
         headers: The peer's fields that may pass, then the trusted ones. Neither host nor length.
         content: The content.
     """
@@ -86,8 +86,13 @@ class Forwarded:
     content: bytes
 
 
-def forwarded(request: Request, peer: Peer) -> Forwarded:
+def forwarded(request: Request, peer: Peer, *, prefix: bytes = b"") -> Forwarded:
     """Return what of a peer's request may be passed on.
+
+    Args:
+        request: The peer's request.
+        peer: The peer.
+        prefix: What is put in front of the path; it does not end in ``/``.
 
     Raises:
         RefusedError: The request is not passed on. It holds the answer.
@@ -98,7 +103,7 @@ def forwarded(request: Request, peer: Peer) -> Forwarded:
         )
     if request.scheme not in {"http", "https"}:
         raise RefusedError("the scheme must be http or https")
-    target = checked_path(request.path)
+    target = prefix + checked_path(request.path)
     _check_host(request)
     _check_framing(request)
     named = _named_by_connection(request.headers)

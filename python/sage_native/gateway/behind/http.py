@@ -1,7 +1,7 @@
 """What everything behind the gateway that speaks HTTP has in common.
 
 A request in binary HTTP is read, checked, stripped and handed to `exchange`; every outcome is a
-sealed answer. A raw message becomes a ``POST`` to the root, and only an answer of status 2xx is
+sealed answer. A raw message becomes a ``POST`` to one path, and only an answer of status 2xx is
 one: another status has no place in bytes.
 """
 
@@ -27,7 +27,15 @@ _logger = logging.getLogger("sage_native.gateway.behind")
 
 
 class HttpBehind(Behind):
-    """Answers by HTTP. A subclass says how one request is answered."""
+    """Answers by HTTP. A subclass says how one request is answered.
+
+    Attributes:
+        prefix: What stands in front of every path.
+        message_target: Where raw messages go.
+    """
+
+    prefix = b""
+    message_target = b"/"
 
     @abstractmethod
     async def exchange(self, request: Forwarded, peer: Peer) -> Response:
@@ -44,7 +52,7 @@ class HttpBehind(Behind):
         if not binary_http:
             return await self._answer_message(peer, plaintext), False
         try:
-            request = forwarded(decode_request(plaintext), peer)
+            request = forwarded(decode_request(plaintext), peer, prefix=self.prefix)
         except RefusedError as refused:
             return refused.answer, True
         except HandshakeError as error:
@@ -58,7 +66,9 @@ class HttpBehind(Behind):
 
     async def _answer_message(self, peer: Peer, message: bytes) -> bytes:
         headers = [(b"content-type", b"application/octet-stream"), *trusted_fields(peer)]
-        response = await self.exchange(Forwarded("POST", b"/", headers, message), peer)
+        response = await self.exchange(
+            Forwarded("POST", self.message_target, headers, message), peer
+        )
         if not 200 <= response.status <= 299:
             raise BehindUnavailableError(
                 f"a raw message was answered with status {response.status}; 200 to 299 is expected",

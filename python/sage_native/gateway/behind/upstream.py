@@ -49,6 +49,7 @@ __all__ = ["UpstreamBehind"]
 _KEEPALIVE_S = 4.0
 """Below the five seconds after which several servers close an idle connection."""
 _CHECK_INTERVAL_S = 1.0
+_VERSIONS = frozenset((b"HTTP/1.0", b"HTTP/1.1"))
 _NO_LENGTH_WHEN_EMPTY = frozenset(("DELETE", "GET", "HEAD", "OPTIONS"))
 
 
@@ -81,7 +82,8 @@ class UpstreamBehind(HttpBehind):
         parts = _checked_url(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._prefix = parts.path.rstrip("/").encode("ascii")
+        self.prefix = parts.path.rstrip("/").encode("ascii")
+        self.message_target = parts.path.encode("ascii") or b"/"
         self._host_field = (b"host", parts.netloc.encode("ascii"))
         self._url = httpx2.URL(scheme=parts.scheme, host=self._host, port=self._port, path="/")
         self._connect_timeout_s = connect_timeout_s
@@ -167,12 +169,16 @@ class UpstreamBehind(HttpBehind):
             self._url,
             headers=headers,
             stream=httpx2.ByteStream(request.content),
-            extensions={"target": self._prefix + request.target, "timeout": timeouts},
+            extensions={"target": request.target, "timeout": timeouts},
         )
 
     async def _exchange(self, request: httpx2.Request, method: str) -> Response:
         response = await self._transport.handle_async_request(request)
         try:
+            if response.extensions["http_version"] not in _VERSIONS:
+                raise BehindUnavailableError(
+                    f"{self._host}:{self._port} answered in another version of HTTP", delivered=True
+                )
             content = await self._content(response, has_length=method != "HEAD")
             if has_leftovers(response):
                 await response.extensions["network_stream"].aclose()
