@@ -56,14 +56,6 @@ UNSAFE: list[tuple[dict[str, object], str]] = [
     ({"storage.url": "postgresql://u:Ch%61ngeme@h/d"}, "storage.url: its password is one that"),
     ({"storage.url": "redis://:xxxxxx@h"}, "storage.url: its password is one that everybody"),
     ({"secrets.provider": "env"}, "secrets.provider: env shows secrets"),
-    (
-        {"secrets.provider": "vault", "secrets.vault_url": "http://vault:8200"},
-        "secrets.vault_url: secrets would travel in clear",
-    ),
-    (
-        {"secrets.provider": "aws-secrets", "secrets.aws_endpoint_url": "http://aws"},
-        "secrets.aws_endpoint_url: secrets would travel in clear",
-    ),
     ({"admin.host": "0.0.0.0"}, "admin.host: 0.0.0.0 is not loopback"),  # noqa: S104 - refused
     ({"admin.host": "10.0.0.5"}, "admin.host: 10.0.0.5 is not loopback"),
     ({"admin.host": "operators.example"}, "admin.host: operators.example is not loopback"),
@@ -114,6 +106,14 @@ INCONSISTENT: list[tuple[dict[str, object], str]] = [
     ({"storage.url": "memory:", "replay.guarantee": "durable"}, "replay.guarantee: durable needs"),
     ({"admin.port": 8480}, "admin.port: 8480 is server.port too"),
     ({"metrics.port": 8481}, "metrics.port: 8481 is admin.port too"),
+    (
+        {"secrets.provider": "vault", "secrets.vault_url": "http://vault:8200"},
+        "secrets.vault_url: secrets would travel in clear",
+    ),
+    (
+        {"secrets.provider": "aws-secrets", "secrets.aws_endpoint_url": "http://aws"},
+        "secrets.aws_endpoint_url: secrets would travel in clear",
+    ),
     ({"secrets.provider": "vault"}, "secrets: provider vault needs vault_url"),
 ]
 

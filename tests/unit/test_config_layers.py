@@ -33,7 +33,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "admin.enabled": ("false", False),
     "admin.host": ("::1", "::1"),
     "admin.port": ("2", 2),
-    "admin.token_secret": ("a/b", "a/b"),
+    "admin.token_secret": ("token-2", "token-2"),
     "admin.ui": ("false", False),
     "identity.signing_key_secret": ("key-2", "key-2"),
     "identity.older_signing_key_secrets": ('["key-1"]', ("key-1",)),

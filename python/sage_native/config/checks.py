@@ -98,6 +98,7 @@ def _inconsistencies(settings: Settings) -> Iterator[str]:
             f"{session.max_age} s"
         )
     yield from _inconsistent_stores(settings)
+    yield from _open_addresses(settings)
     yield from _equal_ports(settings)
 
 
@@ -113,6 +114,14 @@ def _inconsistent_stores(settings: Settings) -> Iterator[str]:
             f"replay.guarantee: {settings.replay.guarantee} needs a store that lasts, and "
             "storage.url is memory:"
         )
+
+
+def _open_addresses(settings: Settings) -> Iterator[str]:
+    """Yield where secrets would travel in clear; the providers refuse it too."""
+    for name in ("vault_url", "aws_endpoint_url"):
+        url: str | None = getattr(settings.secrets, name)
+        if url is not None and url.startswith("http:") and not is_loopback(host_of(url)):
+            yield f"secrets.{name}: secrets would travel in clear: use https"
 
 
 def _equal_ports(settings: Settings) -> Iterator[str]:
@@ -178,18 +187,11 @@ def _unsafe_stores(settings: Settings) -> Iterator[str]:
 
 
 def _unsafe_secrets(settings: Settings) -> Iterator[str]:
-    secrets = settings.secrets
-    if secrets.provider == "env":
+    if settings.secrets.provider == "env":
         yield (
             "secrets.provider: env shows secrets to whatever the process starts and cannot rotate "
             "them while it runs: use file, vault or aws-secrets"
         )
-    for name, url in (
-        ("secrets.vault_url", secrets.vault_url),
-        ("secrets.aws_endpoint_url", secrets.aws_endpoint_url),
-    ):
-        if url is not None and url.startswith("http:") and not is_loopback(host_of(url)):
-            yield f"{name}: secrets would travel in clear: use https"
 
 
 def is_loopback(host: str) -> bool:

@@ -98,15 +98,6 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _no_secret(name: str) -> str:
-    # 32 bytes in base64 or hexadecimal, which the rule for names would let pass.
-    for run in re.findall(r"[A-Za-z0-9_-]{40,}", name):
-        is_mixed = all(re.search(signs, run) for signs in ("[A-Z]", "[a-z]", "[0-9]"))
-        if is_mixed or re.fullmatch(r"[0-9A-Fa-f]+", run):
-            raise ValueError("looks like a secret itself: put it into the provider, and name it")
-    return name
-
-
 Whole: TypeAlias = Annotated[int, BeforeValidator(_no_bool)]
 """A whole number, not taken from true or 1.0."""
 Count: TypeAlias = Annotated[Whole, Field(ge=1, le=1_000_000_000)]
@@ -124,10 +115,9 @@ Network: TypeAlias = Annotated[IPv4Network | IPv6Network, BeforeValidator(_netwo
 SecretName: TypeAlias = Annotated[
     str,
     Matching(
-        r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-        "must be the name of a secret, of letters, digits and . _ - /",
-        max_len=128,
+        r"[a-z][a-z0-9]*(-[a-z0-9]+)*",
+        "must be the name of a secret, never the secret: lower-case letters, digits and hyphens",
+        max_len=40,
     ),
-    AfterValidator(_no_secret),
 ]
 """What a secret is called at its provider. Never the secret."""
