@@ -18,6 +18,7 @@ SAFE = {
     "server.trusted_proxies": ["10.0.0.0/8"],
     "behind.upstream": "http://127.0.0.1:8000",
 }
+LISTED = {"admission.policy": "allow_list", "admission.allow_list": ["did:sage:alice"]}
 TLS = {"server.tls": {"certificate": "/c.pem", "key": "/k.pem"}}
 
 
@@ -51,10 +52,13 @@ UNSAFE: list[tuple[dict[str, object], str]] = [
     ({"admission.policy": "any_did_key"}, "admission.policy: any_did_key admits everybody"),
     ({"handshake.challenges": "when_needed"}, "handshake.challenges: when_needed with"),
     ({"storage.url": "memory:", "server.workers": 1}, "storage.url: memory: forgets"),
-    ({"storage.url": "redis://h", "storage.guarantee": "process"}, "storage.guarantee: process"),
+    ({"storage.guarantee": "process"}, "storage.guarantee: process"),
     ({"storage.url": "postgresql://u:postgres@h/d"}, "storage.url: its password is one that"),
     ({"storage.url": "postgresql://u:Ch%61ngeme@h/d"}, "storage.url: its password is one that"),
-    ({"storage.url": "redis://:xxxxxx@h"}, "storage.url: its password is one that everybody"),
+    (
+        {"storage.url": "redis://:xxxxxx@h", **LISTED},
+        "storage.url: its password is one that everybody",
+    ),
     ({"secrets.provider": "env"}, "secrets.provider: env shows secrets"),
     ({"admin.host": "0.0.0.0"}, "admin.host: 0.0.0.0 is not loopback"),  # noqa: S104 - refused
     ({"admin.host": "10.0.0.5"}, "admin.host: 10.0.0.5 is not loopback"),
@@ -104,6 +108,7 @@ INCONSISTENT: list[tuple[dict[str, object], str]] = [
     ({"session.max_age": "1m"}, "session.idle_timeout: 600 s is longer than session.max_age, 60 s"),
     ({"storage.url": "memory:", "server.workers": 2}, "storage.url: memory: is not shared by 2"),
     ({"storage.url": "memory:", "replay.guarantee": "durable"}, "replay.guarantee: durable needs"),
+    ({"storage.url": "redis://h"}, "admission.policy: registered needs a registry of DIDs, and re"),
     ({"admin.port": 8480}, "admin.port: 8480 is server.port too"),
     ({"metrics.port": 8481}, "metrics.port: 8481 is admin.port too"),
     (

@@ -216,6 +216,16 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
     assert load_settings().server.port == 77
 
 
+def test_the_file_is_argument_or_variable(tmp_path: Path) -> None:
+    named, argued = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    named.write_text("server: {port: 1}")
+    argued.write_text("server: {backlog: 2}")
+    environ = {"SAGE_CONFIG": str(named)}
+    assert load_settings("dev", environ=environ).server.port == 1
+    server = load_settings("dev", environ=environ, file=argued).server
+    assert (server.port, server.backlog) == (8480, 2)
+
+
 def test_names_of_variables_are_read_in_any_case() -> None:
     assert load_settings("dev", environ={"sage__Server__port": "5"}).server.port == 5
 

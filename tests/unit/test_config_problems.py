@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sage_native import ConfigurationError
-from sage_native.config import load_settings
+from sage_native.config import load, load_settings
 from sage_native.config.problems import masked, shown
+from sage_native.config.sources import from_overrides
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,3 +114,16 @@ def test_keys_do_not_speak_to_terminals() -> None:
     with pytest.raises(ConfigurationError) as refused:
         load_settings("dev", environ={}, overrides={"x\x1b[2J\n": 1})
     assert str(refused.value).isprintable()
+
+
+def test_no_repr_shows_the_password_of_the_store() -> None:
+    url = f"postgresql://user:{WORD}@host/name"
+    found = load("dev", environ={}, overrides={"storage.url": url})
+    assert found.settings.storage.url == url
+    for thing in (
+        found,
+        found.settings,
+        found.settings.storage,
+        from_overrides({"storage.url": url}, []),
+    ):
+        assert WORD not in repr(thing) + str(thing)

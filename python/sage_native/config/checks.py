@@ -40,6 +40,7 @@ _STAND_INS: Final = (
     "your-",
     "your_",
 )
+_WITHOUT_DIDS: Final = frozenset({"redis", "rediss", "unix"})
 MIN_SECRET_LEN: Final = 16
 
 
@@ -104,6 +105,12 @@ def _inconsistencies(settings: Settings) -> Iterator[str]:
 
 def _inconsistent_stores(settings: Settings) -> Iterator[str]:
     is_memory = settings.storage.url.startswith("memory:")
+    scheme = settings.storage.url.partition(":")[0]
+    if settings.admission.policy == "registered" and scheme in _WITHOUT_DIDS:
+        yield (
+            f"admission.policy: registered needs a registry of DIDs, and {scheme}: keeps none: set "
+            "storage.url to sqlite:/// or postgresql://, or the policy to allow_list"
+        )
     if is_memory and settings.server.workers > 1:
         yield (
             f"storage.url: memory: is not shared by {settings.server.workers} workers: name a "

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from sage_native.config.hints import HINTS, renewed
@@ -45,7 +45,7 @@ EXCLUSIVE: Final = ((("behind", "application"), ("behind", "upstream")),)
 class Entry:
     """A value, and where it stands."""
 
-    value: object
+    value: object = field(repr=False)  # it may hold a password
     origin: str
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "load", "load_settings"]
 
 PROFILE_VARIABLE: Final = "SAGE_ENV"
+FILE_VARIABLE: Final = "SAGE_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def load_settings(
 
     Args:
         profile: ``local``, ``dev``, ``staging`` or ``production``; SAGE_ENV if it is left out.
-        file: A YAML file upon the profile.
+        file: A YAML file upon the profile; that of SAGE_CONFIG if it is left out.
         environ: The environment; that of the process if it is left out. Variables such as
             ``SAGE__SERVER__PORT`` lie upon the file.
         overrides: What lies upon all: values by dotted keys, such as ``{"server.port": 8443}``.
@@ -73,7 +74,7 @@ def load_settings(
             their rule, settings that do not go together or are unsafe in production.
         ConfigurationError: No profile was chosen, or a file cannot be read.
 
-    Cost: some 20 ms, most of it for reading YAML.
+    Cost: some 5 ms, after 0.3 s once for importing what checks.
     """
     return load(profile, file=file, environ=environ, overrides=overrides).settings
 
@@ -88,6 +89,8 @@ def load(
     """Do what `load_settings` does, and tell where each value comes from."""
     environ = os.environ if environ is None else environ
     chosen = chosen_profile(profile, environ)
+    if file is None and environ.get(FILE_VARIABLE):
+        file = Path(environ[FILE_VARIABLE])
     problems: list[str] = []
     layer = merged(
         (

@@ -78,7 +78,7 @@ class AdmissionSettings(Section):
     policy: Literal["registered", "allow_list", "any_did_key"] = Field(
         default="registered",
         description="registered: DIDs that an operator registered. allow_list: those of allow_list "
-        "only. any_did_key: everybody who holds any key.",
+        "only, registered or did:key. any_did_key: everybody who holds any key.",
     )
     allow_list: tuple[Did, ...] = Field(default=(), description="DIDs that allow_list admits.")
 
@@ -123,6 +123,7 @@ class StorageSettings(Section):
     url: Annotated[str, AfterValidator(_checked_storage_url)] = Field(
         description="memory:, sqlite:///FILE, postgresql://…, redis://…, rediss://… or unix://…; "
         "sessions.db in state_dir if it is left out.",
+        repr=False,  # it may hold a password
     )
     guarantee: Literal["process", "node", "durable", "failover"] | None = Field(
         default=None,
