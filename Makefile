@@ -16,13 +16,19 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
+.PHONY: help demo serve clients test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: $(STAMPS)/cli ## Two agents, one secure session: build it and see it work
 	@$(BIN)/sage-native demo
+
+serve: $(STAMPS)/serve ## Run the gateway with SQLite and keys that it makes itself: nothing to edit
+	@$(BIN)/sage-native serve --profile $(or $(PROFILE),dev)
+
+clients: $(STAMPS)/test ## Generate the Go and TypeScript clients and compile them (needs go, node and npm)
+	$(BIN)/python -m tests.openapi.clients
 
 test: test-rust test-python ## Run every test
 
@@ -90,7 +96,7 @@ $(STAMPS)/native: $(STAMPS)/maturin $(RUST_SOURCES) pyproject.toml
 	@$(BIN)/maturin develop --release --locked --quiet >/dev/null
 	@touch $@
 
-$(STAMPS)/cli $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/bench: $(STAMPS)/%: $(STAMPS)/native
+$(STAMPS)/cli $(STAMPS)/serve $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/bench: $(STAMPS)/%: $(STAMPS)/native
 	@echo "Installing what 'make $(patsubst cli,demo,$*)' needs"
 	@$(BIN)/python .ci/requirements.py $(REQUIRES_$*) | xargs -d '\n' $(BIN)/pip install --quiet --disable-pip-version-check
 	@touch $@

@@ -6,21 +6,26 @@ only which profile, which file and which overrides.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer as Granian
 
 from sage_native.config import load_settings
 from sage_native.gateway.app import create_admin_app, create_app
+from sage_native.gateway.limits import end_unread
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["SOURCE_VARIABLE", "main"]
 
@@ -28,7 +33,8 @@ SOURCE_VARIABLE = "SAGE_NATIVE_SERVE"
 """The layers of the settings, as JSON."""
 
 HEADER_TIMEOUT_MS = 5_000
-MAX_HEADER_LEN = 65_536
+UNREAD_S = 30
+MAX_HEADER_LEN = 16_384
 _PR_SET_DUMPABLE = 4
 
 
@@ -56,6 +62,8 @@ def main() -> None:
         workers=workers,
         runtime_mode=RuntimeModes.st,
         loop=Loops.auto,
+        # Deadlines of bodies cancel tasks; the other kind cannot be cancelled.
+        task_impl=TaskImpl.asyncio,
         http=HTTPModes.http1,
         websockets=False,
         backlog=settings.server.backlog,
@@ -68,7 +76,23 @@ def main() -> None:
         ssl_key=None if tls is None else tls.key,
         workers_kill_timeout=settings.server.drain_timeout + 5,
     )
-    server.serve(target_loader=lambda *_: make(settings), wrap_loader=False)
+    server.serve(target_loader=lambda *_: _guarded(make(settings)), wrap_loader=False)
+
+
+def _guarded(app: ASGIApp) -> ASGIApp:
+    """End connections whose client does not read its answers, for as long as the worker lives."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        guard = asyncio.get_running_loop().create_task(end_unread(UNREAD_S))
+        try:
+            await app(scope, receive, send)
+        finally:
+            guard.cancel()
+
+    return guarded
 
 
 def forbid_core_dumps() -> None:
