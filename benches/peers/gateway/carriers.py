@@ -123,21 +123,15 @@ def read_initiate(body: bytes) -> bytes:
     if m1.channel_binding or b'"channel_binding"' in body:
         channel_binding = _bytes(m1.channel_binding)
         quote_count += 4
-    if body.count(b'"') != quote_count or not 1 <= len(m1.suites) <= 4:
+    if body.count(b'"') != quote_count or len(m1.suites) > 255:
         raise RefusedError("malformed_request")
-    try:
-        client_did, server_did = m1.client_did.encode("ascii"), m1.server_did.encode("ascii")
-    except UnicodeEncodeError as error:
-        raise RefusedError("invalid_did") from error
-    if len(client_did) > 256 or len(server_did) > 256:
-        raise RefusedError("invalid_did")
     return b"".join(
         (
             bytes((1, len(m1.suites))),
             *(suite.to_bytes(2, "big") for suite in m1.suites),
-            _lp(client_did),
+            _lp(m1.client_did.encode()),
             _exact(_bytes(m1.client_public_key), 32, "invalid_key"),
-            _lp(server_did),
+            _lp(m1.server_did.encode()),
             _exact(_bytes(m1.server_public_key), 32, "invalid_key"),
             _lp(_bytes(m1.client_ephemeral_key)),
             _exact(_bytes(m1.nonce), 32),

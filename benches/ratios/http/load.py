@@ -138,9 +138,9 @@ class Load:
                 busy_count += 1
                 due_ns += each_ns
                 following = next(waiting, None)
+            # What waits is this core alone: it spins, since a pause of epoll lasts whole ms.
             must_wait = following is None or not idle
-            pause_s = _SILENCE_S if must_wait else max(0.0, (due_ns - perf_counter_ns()) / 1e9)
-            for one in self._ready(pause_s, may_be_silent=not must_wait):
+            for one in self._ready(_SILENCE_S if must_wait else 0.0, may_be_silent=not must_wait):
                 if one.go_on():
                     latencies_ns.append(perf_counter_ns() - one.begun_ns)
                     idle.append(one)
