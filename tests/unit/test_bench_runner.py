@@ -14,6 +14,7 @@ from benches.ratios import backends, docs, report
 from benches.ratios.clock import ClockProbe
 from benches.ratios.costs import steps
 from benches.ratios.facts import facts, machine_class
+from benches.ratios.http import contenders
 from benches.ratios.interleave import MAX_SLICE_NS, Interleaved, Slice, fit, time_slice
 from benches.ratios.memory import Footprint, footprint_of
 from benches.ratios.results import Cost, Result, Run
@@ -94,6 +95,17 @@ def test_preparation_is_not_timed() -> None:
         return iter([(7,)] * count)
 
     assert time_slice(Side(clock.work, prepare), 10, clock.probe()) == Slice(70, 70)
+
+
+def test_a_side_may_have_a_clock_of_its_own() -> None:
+    """What a server used counts, not how long it took."""
+    clock, server = FakeClock(), FakeClock()
+
+    def call() -> None:
+        clock.work(1_000)
+        server.work(30)
+
+    assert time_slice(Side(call, always(), clock=server), 2, clock.probe()).elapsed_ns == 60
 
 
 @pytest.mark.parametrize(("call_ns", "count"), [(10, 100), (1_000, 1), (5_000, 1), (3, 333)])
@@ -317,6 +329,11 @@ def few_live_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Load, "live_count", 5_000)
 
 
+@pytest.fixture(autouse=True)
+def few_clients_of_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders, "CLIENT_COUNT", 8)
+
+
 def first_call(side: Side) -> object:
     (arguments,) = side.prepare(1)
     return side.seen(side.call(*arguments))
@@ -342,7 +359,7 @@ def test_every_row_that_is_due_has_its_lines() -> None:
     for row in all_rows():
         assert (row.standing == "beside") == (row.must is None) == (row.goal is None)
     assert {row.number for row in all_rows()} == {
-        *(1, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18)
+        *(1, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
     }
 
 
