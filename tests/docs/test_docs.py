@@ -183,7 +183,7 @@ def members(owner: type) -> Iterator[tuple[str, object]]:
             continue
         home = next(base for base in owner.__mro__ if name in vars(base))
         value = getattr(owner, name)
-        if home.__module__ != "builtins" and is_documentable(value):
+        if home.__module__.partition(".")[0] == "sage_native" and is_documentable(value):
             yield name, value
 
 

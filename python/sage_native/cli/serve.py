@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from pathlib import Path  # noqa: TC003 - cyclopts reads the annotation
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from sage_native.cli import console
-from sage_native.exceptions import ConfigurationError, UsageError
+from sage_native.cli.config import Assignments, ConfigFile, Profile, loaded
+from sage_native.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
     from sage_native.config import Settings
@@ -30,15 +30,15 @@ app = App(name="serve", help="Run the gateway.")
 @app.default
 def serve(  # noqa: PLR0913 - one option each
     *,
-    profile: Annotated[str | None, Parameter(env_var="SAGE_ENV")] = None,
-    config: Path | None = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
     host: str | None = None,
     port: int | None = None,
     admin_port: int | None = None,
     workers: int | None = None,
     application: str | None = None,
     upstream: str | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    set_: Assignments = None,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
@@ -54,9 +54,8 @@ def serve(  # noqa: PLR0913 - one option each
         workers: Worker processes of the public listener.
         application: What answers: echo, or an async handler or ASGI application MODULE:ATTRIBUTE.
         upstream: URL of an HTTP service that answers instead.
-        set_: Any other setting, KEY=VALUE, such as session.max_age=2h.
+        set_: KEY=VALUE upon all, such as session.max_age=2h. Can be given more than once.
     """
-    overrides = _overrides(set_ or ())
     named = {
         "server.host": host,
         "server.port": port,
@@ -65,25 +64,27 @@ def serve(  # noqa: PLR0913 - one option each
         "behind.application": application,
         "behind.upstream": upstream,
     }
-    overrides.update({key: value for key, value in named.items() if value is not None})
-    if upstream is not None and application is None:
-        overrides["behind.application"] = None
-    load_settings, serving = _imported()
-    settings = load_settings(profile, file=config, overrides=overrides)
-    source = serving.Source(profile, config, overrides).with_ports(settings)
-    settings = load_settings(source.profile, file=config, overrides=source.overrides)
+    options = [f"{key}={value}" for key, value in named.items() if value is not None]
+    assignments = [*(set_ or ()), *options]
+    settings = loaded(profile, config, assignments).settings
+    serving = _serving()
+    ports = serving.ports_of(settings)
+    assignments += [f"{key}={port}" for key, port in ports.items()]
+    if ports:
+        settings = loaded(profile, config, assignments).settings
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("sage_native.gateway").setLevel(logging.INFO)
     asyncio.run(serving.check(settings))
+    overrides = dict(assignment.split("=", 1) for assignment in assignments)
+    source = serving.Source(profile, config, overrides)
     status = serving.serve(source, settings, on_ready=_teller(settings))
     if status:
         sys.exit(status)
 
 
-def _imported() -> tuple[Callable[..., Settings], ModuleType]:
+def _serving() -> ModuleType:
     try:
-        from sage_native.config import load_settings  # noqa: PLC0415 - the extra may be missing
-        from sage_native.gateway import serving  # noqa: PLC0415
+        from sage_native.gateway import serving  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("sage_native"):
             raise
@@ -91,17 +92,7 @@ def _imported() -> tuple[Callable[..., Settings], ModuleType]:
             f"the gateway needs its extra ({error.name} is missing): "
             "pip install 'sage-native[gateway]'"
         ) from error
-    return load_settings, serving
-
-
-def _overrides(assignments: Sequence[str]) -> dict[str, object]:
-    overrides: dict[str, object] = {}
-    for assignment in assignments:
-        key, separator, value = assignment.partition("=")
-        if not separator:
-            raise UsageError(f"--set takes KEY=VALUE, such as session.max_age=2h, not {key!r}")
-        overrides[key] = value
-    return overrides
+    return serving
 
 
 def _teller(settings: Settings) -> Callable[[Mapping[str, str]], None]:

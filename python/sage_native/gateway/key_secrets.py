@@ -17,6 +17,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sage_native.aead import KeyEncryptionKey
+from sage_native.config import is_placeholder
 from sage_native.exceptions import ConfigurationError, UsageError
 from sage_native.kek_format import decode_kek
 from sage_native.keys import SigningKey
@@ -104,10 +105,10 @@ def operator_token_of(name: str, content: bytes) -> bytes:
     """Return the operator token in a secret.
 
     Raises:
-        ConfigurationError: It is too short to be one.
+        ConfigurationError: It is too short to be one, or one that everybody tries.
     """
     token = content.strip()
-    if len(token) < MIN_TOKEN_LEN or not token.isascii() or b" " in token:
+    if len(token) < MIN_TOKEN_LEN or not token.isascii() or b" " in token or is_placeholder(token):
         raise ConfigurationError(
             f"secret {name!r} holds no operator token: it takes {MIN_TOKEN_LEN} signs of ASCII at "
             "least, such as what openssl rand -hex 32 prints"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sage_native.config import Settings
 
-__all__ = ["Source", "check", "serve"]
+__all__ = ["Source", "check", "ports_of", "serve"]
 
 START_S = 30.0
 GRACE_S = 10.0
@@ -52,21 +52,21 @@ class Source:
     file: Path | None
     overrides: Mapping[str, object]
 
-    def with_ports(self, settings: Settings) -> Source:
-        """Return layers that say which ports, where the settings say any."""
-        ports = {
-            f"{section}.port": free_port(part.host)
-            for section, part in (("server", settings.server), ("admin", settings.admin))
-            if part.port == 0
-        }
-        return Source(self.profile, self.file, {**self.overrides, **ports})
-
     def to_json(self) -> str:
         """Spell the layers for an environment variable."""
         file = None if self.file is None else str(self.file.resolve())
         return json.dumps(
             {"profile": self.profile, "file": file, "overrides": dict(self.overrides)}
         )
+
+
+def ports_of(settings: Settings) -> dict[str, int]:
+    """Return free ports for those listeners whose port is 0, by their keys."""
+    return {
+        f"{section}.port": free_port(part.host)
+        for section, part in (("server", settings.server), ("admin", settings.admin))
+        if part.port == 0
+    }
 
 
 async def check(settings: Settings) -> None:
