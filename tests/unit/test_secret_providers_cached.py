@@ -177,6 +177,7 @@ async def test_the_last_value_outlives_trouble_for_a_stated_time(
     with pytest.raises(SecretUnavailableError, match="it is down") as failed:
         await cached.get("kek")
     assert failed.value.reason == "unreachable"
+    assert CANARY.decode() not in repr([(one.value, one.told) for one in cached._entries.values()])
     clock.now_s += 10
     with pytest.raises(SecretUnavailableError):
         await cached.get("kek")
@@ -215,6 +216,7 @@ async def test_a_decision_holds_at_once(
     clock.now_s += 60
     with pytest.raises(type(decision)):
         await cached.get("kek")
+    assert CANARY.decode() not in repr([(one.value, one.told) for one in cached._entries.values()])
     # And trouble afterwards does not bring it back.
     shelf.failure = DOWN
     with pytest.raises(SecretUnavailableError):

@@ -159,6 +159,13 @@ async def test_links_pipes_and_directories_are_not_read(directory: Path, tmp_pat
             await FileProvider(directory).get(name)
 
 
+async def test_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
+    provider = FileProvider(put(tmp_path, "secrets", b"value"))
+    for attempt in (provider.get("kek"), provider.set("kek", CANARY)):
+        with pytest.raises(SecretRefusedError, match="secrets are files in one directory"):
+            await attempt
+
+
 async def test_set_replaces_a_link_and_not_what_it_leads_to(
     directory: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +189,15 @@ async def test_only_new_replaces_nothing(directory: Path) -> None:
     await provider.set("kek", b"second")
     assert await provider.get("kek") == b"second"
     assert os.listdir(directory) == ["kek"]  # noqa: PTH208 - names are meant
+
+
+async def test_the_mode_is_the_same_whatever_the_umask_takes_away(directory: Path) -> None:
+    old_mask = os.umask(0o777)
+    try:
+        await FileProvider(directory).set("kek", CANARY)
+    finally:
+        os.umask(old_mask)
+    assert stat.S_IMODE((directory / "kek").stat().st_mode) == 0o600
 
 
 async def test_a_write_that_fails_leaves_the_old_secret_and_nothing_else(
@@ -262,6 +278,22 @@ async def test_a_mount_that_others_could_change(tmp_path: Path) -> None:
     with pytest.raises(SecretRefusedError, match="not a link as Kubernetes makes it"):
         await provider.get("kek")
     os.chown(mount, 0, -1)
+    assert await provider.get("kek") == CANARY
+
+
+@root_alone
+async def test_of_a_mount_only_root_s_files_may_be_open_to_readers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = tmp_path / "mount"
+    path = kubernetes(mount, CANARY) / "kek"
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    provider = FileProvider(mount)
+    assert await provider.get("kek") == CANARY
+    os.chown(path, 4242, -1)
+    with pytest.raises(SecretRefusedError, match=f"mode 0644.*chmod 600 {mount}"):
+        await provider.get("kek")
+    path.chmod(0o600)
     assert await provider.get("kek") == CANARY
 
 

@@ -18,6 +18,7 @@ Trouble that somebody was spared of is told to whoever listens to `events`, as `
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ class Refreshed:
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one name. ``told`` is the value that users of `refresh` go by."""
+    """What is known of one name. ``told`` is a digest of the value that others go by."""
 
     value: bytes | None = field(default=None, repr=False)
     told: bytes | None = field(default=None, repr=False)
@@ -121,11 +122,12 @@ class CachedProvider(SecretProvider):
         for name, outcome in zip(names, outcomes, strict=True):
             entry = self._entries.setdefault(name, _Entry())
             if isinstance(outcome, bytes):
-                if outcome != entry.told:
+                digest = _digest(outcome)
+                if digest != entry.told:
                     changed.add(name)
                 if entry.trouble is not None:
                     stale.add(name)
-                entry.told = outcome
+                entry.told = digest
             else:
                 lost[name] = outcome
                 entry.told = None
@@ -192,7 +194,7 @@ class CachedProvider(SecretProvider):
         now_s = self._clock()
         entry = self._entries.get(name)
         if isinstance(outcome, bytes):
-            told = outcome if entry is None else entry.told
+            told = _digest(outcome) if entry is None else entry.told
             self._entries[name] = _Entry(outcome, told=told, read_s=now_s)
             return outcome
         if not isinstance(outcome, SecretUnavailableError):
@@ -212,6 +214,10 @@ class CachedProvider(SecretProvider):
             return entry.value
         entry.value = None
         return entry.trouble
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()
 
 
 def _value_or_raise(outcome: bytes | SageError) -> bytes:

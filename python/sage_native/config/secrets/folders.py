@@ -127,7 +127,7 @@ def trouble(path: Path, error: OSError) -> SageError:
                 f"'{path}' is a symbolic link, and links are not followed: put the secret itself "
                 "there"
             )
-        case errno.ENOTDIR | errno.EISDIR:
+        case errno.ENOTDIR | errno.EISDIR | errno.EEXIST:
             return SecretRefusedError(
                 f"'{path}' is not what it should be: secrets are files in one directory"
             )

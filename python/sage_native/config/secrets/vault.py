@@ -15,13 +15,13 @@ Of the errors of Vault nothing but the status is shown: what it says may quote w
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from sage_native.config.secrets import vault_answers
 from sage_native.config.secrets.base import SecretProvider
 from sage_native.config.secrets.endpoints import checked_endpoint
 from sage_native.config.secrets.errors import (
@@ -43,30 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["VaultProvider"]
 
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
-_SPACES = b" \t\r\n"
 _DECISIONS = {400, 403, 404, 405}
 _REDIRECTS = {301, 302, 303, 307, 308}
-
-
-class _Fields(msgspec.Struct):
-    value: object = None
-
-
-class _Metadata(msgspec.Struct):
-    version: int
-
-
-class _Version(msgspec.Struct):
-    metadata: _Metadata
-    data: _Fields | None = None
-
-
-class _Entry(msgspec.Struct):
-    data: _Version
-
-
-class _Written(msgspec.Struct):
-    data: _Metadata
 
 
 class VaultProvider(SecretProvider):
@@ -135,10 +113,10 @@ class VaultProvider(SecretProvider):
         answer = await self._client.ask("GET", self._url(name))
         if answer.status != 200:
             raise self._trouble(answer, name, doing="read")
-        entry = _decoded(answer.body)
+        entry = vault_answers.decoded(answer.body)
         if entry is None or entry.data is None:
             raise _garbage()
-        value = _bytes(entry.data.value)
+        value = vault_answers.value_of(entry)
         if value is None:
             raise SecretUnavailableError(
                 f"secret '{name}' is not in base64 in the field 'value' of {self.place(name)}: "
@@ -166,7 +144,7 @@ class VaultProvider(SecretProvider):
             )
         if answer.status != 200:
             raise self._trouble(answer, name, doing="write")
-        if not _is_written(answer.body):
+        if not vault_answers.is_written(answer.body):
             raise _garbage()
 
     async def _state(self, name: str) -> tuple[int, bool]:
@@ -174,11 +152,11 @@ class VaultProvider(SecretProvider):
         answer = await self._client.ask("GET", self._url(name))
         if answer.status not in {200, 404}:
             raise self._trouble(answer, name, doing="read")
-        entry = _decoded(answer.body)
+        entry = vault_answers.decoded(answer.body)
         if entry is not None and (answer.status == 404 or entry.data is not None):
             # Also with 404: the newest version is deleted, and its number counts on.
             return entry.metadata.version, answer.status == 200
-        if answer.status == 200 or not _is_of_vault(answer.body):
+        if answer.status == 200 or not vault_answers.is_of_vault(answer.body):
             raise _garbage()
         return 0, False
 
@@ -187,7 +165,7 @@ class VaultProvider(SecretProvider):
 
     def _trouble(self, answer: Answer, name: str, *, doing: str) -> SageError:
         what = f"secret '{name}' was not {'read' if doing == 'read' else 'written'}"
-        if answer.status in _DECISIONS and not _is_of_vault(answer.body):
+        if answer.status in _DECISIONS and not vault_answers.is_of_vault(answer.body):
             # A proxy's page is trouble, and takes no key from anybody.
             return _garbage()
         if answer.status == 404:
@@ -231,39 +209,3 @@ def _garbage() -> SecretUnavailableError:
         "the engine's version at secrets.vault_mount",
         reason="garbage",
     )
-
-
-# These return None in place of raising, so that no exception holds what was read.
-
-
-def _decoded(body: bytes) -> _Version | None:
-    try:
-        return msgspec.json.decode(body, type=_Entry).data
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
-
-
-def _is_written(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body, type=_Written)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-    return True
-
-
-def _is_of_vault(body: bytes) -> bool:
-    try:
-        answer = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-    return not answer.keys().isdisjoint({"errors", "data"})
-
-
-def _bytes(value: object) -> bytes | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        # The command base64 breaks lines.
-        return base64.b64decode(value.encode("ascii").translate(None, _SPACES), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        return None
