@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ Node = dict[str, Any]
 METHODS: Final = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 
 
+@cache
 def load(path: Path = SPEC) -> Node:
-    """Read a description."""
+    """Read a description, once: nobody may change what this returns."""
     document: Node = yaml.safe_load(path.read_text(encoding="utf-8"))
     return document
 
