@@ -43,19 +43,22 @@ _STATUS = {
 
 def create_app() -> FastAPI:
     """Return the application, with its settings from the environment."""
+    settings = Settings.of_environment()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = service = Service(Settings.of_environment())
+        app.state.service = service = Service(settings)
         try:
             yield
         finally:
             service.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.post("/v1/handshake/initiate", response_model=None)(initiate)
-    app.post("/v1/handshake/complete", response_model=None)(complete)
-    app.post("/v1/sessions/{session_id}/messages", response_model=None)(message)
+    for path, handler in _POSTS.items():
+        if settings.routes == "fastapi":
+            app.post(path, response_model=None)(handler)
+        else:
+            app.add_route(path, handler, methods=["POST"])
     app.get("/v1/health", response_model=None)(health)
     app.add_exception_handler(RefusedError, refused)
     return app
@@ -83,6 +86,13 @@ async def message(request: Request) -> Response:
     session_id = request.path_params["session_id"]
     answer = await service.message(session_id, body, _address(request))
     return Response(answer, media_type=RECORD)
+
+
+_POSTS = {
+    "/v1/handshake/initiate": initiate,
+    "/v1/handshake/complete": complete,
+    "/v1/sessions/{session_id}/messages": message,
+}
 
 
 async def health() -> Response:

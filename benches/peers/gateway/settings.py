@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -21,6 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_sessions_per_client: What its name says.
         rate_per_s: How often one address or DID may ask.
         burst: How often it may at once.
+        routes: Whose routes the handlers hang on: FastAPI's, as one writes them, or Starlette's
+            below them, which leave out what FastAPI does for every request.
     """
 
     state_dir: str
@@ -30,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_sessions_per_client: int = 256
     rate_per_s: float = 1e6
     burst: int = 1_000_000
+    routes: Literal["fastapi", "starlette"] = "fastapi"
 
     @property
     def session_path(self) -> Path:

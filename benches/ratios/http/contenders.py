@@ -15,7 +15,7 @@ import base64
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from benches.peers.gateway import session_file
 from benches.peers.gateway.settings import Settings as PeerSettings
@@ -64,7 +64,13 @@ def hello(directory: Path, handler: str, *, workers: int = 1) -> Server:
     return _start_worker(f"hello world, {handler}", command, directory, workers)
 
 
-def peer(directory: Path, *, workers: int = 1, client_count: int | None = None) -> Contender:
+def peer(
+    directory: Path,
+    *,
+    workers: int = 1,
+    client_count: int | None = None,
+    routes: Literal["fastapi", "starlette"] = "fastapi",
+) -> Contender:
     """Start the peer, its state in a directory that is not there yet."""
     directory.mkdir(mode=0o700)
     clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count or CLIENT_COUNT)
@@ -72,6 +78,7 @@ def peer(directory: Path, *, workers: int = 1, client_count: int | None = None) 
         state_dir=str(directory),
         seed=SERVER_SEED,
         kek=bytes(32),
+        routes=routes,
         synchronous="FULL" if _OUR_GUARANTEE >= ReplayGuarantee.DURABLE else "NORMAL",
     )
     session_file.register(settings.session_path, clients.registered)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from benches.ratios import backends
 from benches.ratios.http import contenders
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from benches.ratios.sides import Arguments
     from sage_native.protocol import Session
 
+Routes: TypeAlias = Literal["fastapi", "starlette"]
+
+_FRAMEWORKS: dict[Routes, str] = {"fastapi": "FastAPI", "starlette": "bare Starlette"}
 CONNECTION_COUNT = 48
 HANDSHAKE_COUNT, RECORD_COUNT = 48, 192
 """Operations of one call."""
@@ -65,8 +68,9 @@ def _ours(workers: int) -> Contender:
 
 
 @cache
-def _peer(workers: int) -> Contender:
-    started = contenders.peer(_directory() / f"peer-{workers}", workers=workers)
+def _peer(workers: int, routes: Routes) -> Contender:
+    directory = _directory() / f"peer-{workers}-{routes}"
+    started = contenders.peer(directory, workers=workers, routes=routes)
     backends.at_close(started.server.stop)
     return started
 
@@ -131,14 +135,14 @@ def _greetings(handler: str, workers: int) -> Side:
     return _side(_hello(handler, workers), lambda: same(request, RECORD_COUNT), RECORD_COUNT)
 
 
-def _row_15(workers: int) -> Row:
+def _row_15(workers: int, routes: Routes = "fastapi") -> Row:
     operation = f"Gateway handshake over HTTP, {_in_words(workers)}"
-    name = "the same protocol on FastAPI, uvicorn and pyca"
+    name = f"the same protocol on {_FRAMEWORKS[routes]}, uvicorn and pyca"
 
     def sides() -> tuple[Side, Side]:
-        return _handshakes(_ours(workers)), _handshakes(_peer(workers))
+        return _handshakes(_ours(workers)), _handshakes(_peer(workers, routes))
 
-    if workers == 1:
+    if workers == 1 and routes == "fastapi":
         return Row(15, operation, name, sides, 4, 8)
     return Row(15, operation, name, sides, standing="beside")
 
@@ -162,6 +166,7 @@ def _in_words(workers: int) -> str:
 
 ROWS = (
     _row_15(1),
+    _row_15(1, "starlette"),
     _row_15(2),
     _row_16(1, "reading"),
     _row_16(1, "plain"),
