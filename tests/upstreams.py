@@ -35,6 +35,12 @@ async def ask_bytes(behind: Behind, plaintext: bytes, peer: Peer = ALICE) -> Res
     return decode_response(answer)
 
 
+async def soon(event: asyncio.Event) -> None:
+    """Wait for what must come; a test that would wait for ever fails."""
+    async with asyncio.timeout(30):
+        await event.wait()
+
+
 async def tell(behind: Behind, message: bytes, peer: Peer = ALICE) -> bytes:
     """Send a raw message; the answer must be raw too."""
     answer, is_http = await behind.answer(peer, message, binary_http=False)

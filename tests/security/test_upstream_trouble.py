@@ -11,7 +11,7 @@ import pytest
 from sage_native.binary_http import Request, Response
 from sage_native.gateway.behind import BehindError, BehindTimeoutError, BehindUnavailableError
 from sage_native.gateway.behind.upstream import UpstreamBehind
-from tests.upstreams import ALICE, BOB, OK, answering, ask, ask_bytes, puppet, tell
+from tests.upstreams import ALICE, BOB, OK, answering, ask, ask_bytes, puppet, soon, tell
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -203,7 +203,7 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used() -> None:
         behind = UpstreamBehind(found.url)
         for number in range(3):
             assert (await ask(behind, POST)).status == 200
-            await found.lines[number].closed.wait()
+            await soon(found.lines[number].closed)
             await asyncio.sleep(0.05)  # Until the closing has come over loopback.
         assert len(found.requests) == 3
         await behind.aclose()
@@ -264,7 +264,7 @@ async def test_a_peer_that_goes_away_closes_its_request() -> None:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await found.lines[0].closed.wait()
+        await soon(found.lines[0].closed)
         await behind.aclose()
 
 
@@ -283,7 +283,7 @@ async def test_a_peer_that_goes_away_during_the_answer_closes_its_request() -> N
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await found.lines[0].closed.wait()
+        await soon(found.lines[0].closed)
         await behind.aclose()
 
 
@@ -307,9 +307,8 @@ async def test_connections_are_counted_and_waiting_has_an_end() -> None:
         for task in holding:
             task.cancel()
         await asyncio.gather(*holding, return_exceptions=True)
-        async with asyncio.timeout(20):
-            for line in found.lines:
-                await line.closed.wait()
+        for line in found.lines:
+            await soon(line.closed)
         await behind.aclose()
 
 

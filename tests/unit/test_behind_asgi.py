@@ -16,7 +16,7 @@ from starlette.routing import Route
 from sage_native.binary_http import Request, Response, field_values
 from sage_native.gateway.behind import BehindTimeoutError, BehindUnavailableError
 from sage_native.gateway.behind.asgi import AsgiBehind
-from tests.upstreams import ALICE, BOB, ask, ask_bytes, tell
+from tests.upstreams import ALICE, BOB, ask, ask_bytes, soon, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -271,7 +271,7 @@ async def test_an_application_that_takes_too_long_is_cancelled() -> None:
     answer = await ask(behind, GET)
     assert answer.status == 504
     assert json.loads(answer.content)["type"] == "urn:sage:problem:upstream_timeout"
-    await cancelled.wait()
+    await soon(cancelled)
     with pytest.raises(BehindTimeoutError):
         await tell(behind, b"x")
     await behind.aclose()
@@ -285,7 +285,7 @@ async def test_a_peer_that_goes_away_cancels_the_application() -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await cancelled.wait()
+    await soon(cancelled)
     await behind.aclose()
 
 
