@@ -68,10 +68,6 @@ def serve(  # noqa: PLR0913 - one option each
     assignments = [*(set_ or ()), *options]
     settings = loaded(profile, config, assignments).settings
     serving = _serving()
-    ports = serving.ports_of(settings)
-    assignments += [f"{key}={port}" for key, port in ports.items()]
-    if ports:
-        settings = loaded(profile, config, assignments).settings
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("sage_native.gateway").setLevel(logging.INFO)
     asyncio.run(serving.check(settings))

@@ -1,26 +1,33 @@
 """``sage-native serve``: both listeners, started, watched and stopped together.
 
-The public listener is a process with the workers below it; the admin listener is another, so that a
-flood at the one leaves the other alone. Before they start a gateway is opened and closed here: what
+::
+
+    supervisor ──┬─ public worker 1 ─┐
+                 ├─ public worker 2 ─┴─ one listening socket
+                 └─ admin worker ────── another
+
+The supervisor makes the sockets, so that a worker that ends takes no waiting connection with it:
+another accepts it, and a new worker is started. The admin listener is a process of its own: a flood
+at the public one leaves it alone. Before all that a gateway is opened and closed here, so that what
 is wrong with the settings, the secrets or the store is said once, in one line.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sage_native.exceptions import ConfigurationError
+from sage_native.gateway.connections import UNREAD_S
 from sage_native.gateway.gateway import Gateway
 from sage_native.gateway.worker import SOURCE_VARIABLE
 
@@ -31,11 +38,13 @@ if TYPE_CHECKING:
 
     from sage_native.config import Settings
 
-__all__ = ["Source", "check", "ports_of", "serve"]
+__all__ = ["Source", "check", "serve"]
 
 START_S = 30.0
 GRACE_S = 10.0
+RESTART_S = 1.0
 _STOPS = (signal.SIGTERM, signal.SIGINT)
+_logger = logging.getLogger("sage_native.gateway")
 
 
 @dataclass(frozen=True)
@@ -60,15 +69,6 @@ class Source:
         )
 
 
-def ports_of(settings: Settings) -> dict[str, int]:
-    """Return free ports for those listeners whose port is 0, by their keys."""
-    return {
-        f"{section}.port": free_port(part.host)
-        for section, part in (("server", settings.server), ("admin", settings.admin))
-        if part.port == 0
-    }
-
-
 async def check(settings: Settings) -> None:
     """Open a gateway and close it again; make what a first start needs.
 
@@ -82,46 +82,32 @@ async def check(settings: Settings) -> None:
 def serve(
     source: Source, settings: Settings, *, on_ready: Callable[[Mapping[str, str]], None]
 ) -> int:
-    """Serve until SIGTERM or SIGINT, or until a listener ends by itself.
+    """Serve until SIGTERM or SIGINT.
 
     Args:
-        source: Layers, with ports.
+        source: The layers.
         settings: What they make.
-        on_ready: Called with the URL of each listener, once both answer.
+        on_ready: Called with the URL of each listener, once every worker is ready.
 
     Returns:
-        0 if all ended as they were told to.
+        0 if all workers ended as they were told to.
 
     Raises:
-        ConfigurationError: A listener does not start: its port is taken, say.
+        ConfigurationError: A port cannot be listened on, or a worker does not start.
     """
-    urls = {"public": _url(settings, settings.server.host, settings.server.port)}
-    if settings.admin.enabled:
-        urls["admin"] = _url(settings, settings.admin.host, settings.admin.port)
-    for name, part in (("server", settings.server), ("admin", settings.admin)):
-        _check_free(name, part.host, part.port)
     told: list[int] = []
     before = {number: signal.signal(number, _teller(told)) for number in _STOPS}
-    environment = {**os.environ, SOURCE_VARIABLE: source.to_json()}
-    processes = {
-        name: subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "sage_native.gateway.worker", name],
-            env=environment,
-            start_new_session=True,
-        )
-        for name in urls
-    }
+    supervisor = _Supervisor(source, settings)
     try:
-        _wait_until_ready(settings, urls, processes, told)
+        supervisor.start(told)
         if not told:
-            on_ready(urls)
-        while not told and all(process.poll() is None for process in processes.values()):
+            on_ready(supervisor.urls)
+        while not told:
             time.sleep(0.1)
-        return _stop(settings, processes, was_told=bool(told))
+            supervisor.restart_ended(told)
+        return supervisor.stop()
     finally:
-        for process in processes.values():
-            if process.poll() is None:
-                process.kill()
+        supervisor.kill()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -133,77 +119,123 @@ def _teller(told: list[int]) -> Callable[[int, FrameType | None], None]:
     return tell
 
 
-def _wait_until_ready(
-    settings: Settings,
-    urls: Mapping[str, str],
-    processes: Mapping[str, subprocess.Popen[bytes]],
-    told: list[int],
-) -> None:
-    deadline_s = time.monotonic() + START_S
-    waiting = dict(urls)
-    while waiting and not told:
-        for name, process in processes.items():
+class _Worker(NamedTuple):
+    listener: str
+    process: subprocess.Popen[bytes]
+    ready_fd: int
+
+
+class _Supervisor:
+    """Starts workers, replaces those that end by themselves, and stops all."""
+
+    def __init__(self, source: Source, settings: Settings) -> None:
+        self._settings = settings
+        self._environment = {**os.environ, SOURCE_VARIABLE: source.to_json()}
+        server, admin = settings.server, settings.admin
+        self._sockets = {"public": _listening("server", server.host, server.port, settings)}
+        self._plan = ["public"] * server.workers
+        if admin.enabled:
+            self._sockets["admin"] = _listening("admin", admin.host, admin.port, settings)
+            self._plan.append("admin")
+        self._workers: list[_Worker] = []
+        self.urls = {name: _url(settings, one) for name, one in self._sockets.items()}
+
+    def start(self, told: list[int]) -> None:
+        """Start every worker and wait until each is ready, or this process is told to stop."""
+        self._workers = [self._started(listener) for listener in self._plan]
+        deadline_s = time.monotonic() + START_S
+        for worker in self._workers:
+            if not self._is_ready(worker, deadline_s, told):
+                return
+
+    def restart_ended(self, told: list[int]) -> None:
+        """Replace workers that have ended by themselves."""
+        for at, (listener, process, _) in enumerate(self._workers):
             if process.poll() is not None:
-                raise ConfigurationError(
-                    f"the {name} listener did not start; what it said stands above"
+                _logger.error(
+                    "a worker of the %s listener ended with status %d; another is started",
+                    listener,
+                    process.returncode,
                 )
-        if time.monotonic() > deadline_s:
-            raise ConfigurationError(f"{', '.join(waiting)}: no answer within {START_S:.0f} s")
-        waiting = {name: url for name, url in waiting.items() if not _is_up(settings, url)}
-        time.sleep(0.05)
+                time.sleep(RESTART_S)
+                if told:
+                    return
+                self._workers[at] = replaced = self._started(listener)
+                os.close(replaced.ready_fd)
 
+    def stop(self) -> int:
+        """Tell all to end, and wait until they have; return 0 if all did well."""
+        for worker in self._workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGTERM)
+        deadline_s = time.monotonic() + self._settings.server.drain_timeout + GRACE_S
+        statuses = []
+        for worker in self._workers:
+            try:
+                statuses.append(worker.process.wait(max(0.1, deadline_s - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                statuses.append(1)
+        return 1 if any(statuses) else 0
 
-def _is_up(settings: Settings, url: str) -> bool:
-    if settings.server.tls is not None:
-        # Whether the certificate fits the address is not the question here.
-        host, _, port = url.rpartition("//")[2].rpartition(":")
-        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), 1):
-            return True
-        return False
-    try:
-        with urllib.request.urlopen(f"{url}/v1/health", timeout=2):  # noqa: S310 - ours
-            return True
-    except OSError:
-        return False
+    def kill(self) -> None:
+        """End what is left."""
+        for worker in self._workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+        for one in self._sockets.values():
+            one.close()
 
+    def _started(self, listener: str) -> _Worker:
+        listening_fd = self._sockets[listener].fileno()
+        ready_fd, their_fd = os.pipe()
+        module = "sage_native.gateway.worker"
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", module, listener, str(listening_fd), str(their_fd)],
+            env=self._environment,
+            pass_fds=(listening_fd, their_fd),
+            # Ctrl-C reaches this process alone, which tells the others.
+            start_new_session=True,
+        )
+        os.close(their_fd)
+        return _Worker(listener, process, ready_fd)
 
-def _stop(
-    settings: Settings, processes: Mapping[str, subprocess.Popen[bytes]], *, was_told: bool
-) -> int:
-    for process in processes.values():
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    deadline_s = time.monotonic() + settings.server.drain_timeout + GRACE_S
-    statuses = []
-    for process in processes.values():
+    def _is_ready(self, worker: _Worker, deadline_s: float, told: list[int]) -> bool:
         try:
-            statuses.append(process.wait(max(0.1, deadline_s - time.monotonic())))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            statuses.append(1)
-    return 0 if was_told and not any(statuses) else 1
+            while not told:
+                if select.select([worker.ready_fd], [], [], 0.1)[0]:
+                    if os.read(worker.ready_fd, 1):
+                        return True
+                    raise ConfigurationError(
+                        f"the {worker.listener} listener did not start; what it said stands above"
+                    )
+                if time.monotonic() > deadline_s:
+                    raise ConfigurationError(
+                        f"the {worker.listener} listener was not ready within {START_S:.0f} s"
+                    )
+        finally:
+            os.close(worker.ready_fd)
+        return False
 
 
-def free_port(host: str) -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server((host, 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
-def _check_free(section: str, host: str, port: int) -> None:
+def _listening(section: str, host: str, port: int, settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server((host, port), family=family):
-            pass
+        one = socket.create_server((host, port), family=family, backlog=settings.server.backlog)
     except OSError as error:
         raise ConfigurationError(
             f"{section}.port {port} on {host} cannot be listened on: {error.strerror}; choose "
             f"another with SAGE__{section.upper()}__PORT"
         ) from error
+    if sys.platform == "linux":
+        # Inherited by every connection: one whose client takes nothing for so long is ended.
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))
+    return one
 
 
-def _url(settings: Settings, host: str, port: int) -> str:
+def _url(settings: Settings, listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
     scheme = "http" if settings.server.tls is None else "https"
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - shown, not bound
     return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"

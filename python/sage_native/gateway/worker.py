@@ -1,98 +1,120 @@
-"""One listener as a process of its own: ``python -m sage_native.gateway.worker public|admin``.
+"""One worker process: ``python -m sage_native.gateway.worker public|admin SOCKET READY``.
 
-`serving` starts it, with the layers of the settings in an environment variable. It holds no secret:
-only which profile, which file and which overrides.
+`serving` starts it with a socket that listens and a pipe to say on that it is ready, as numbers
+of file descriptors, and with the layers of the settings in an environment variable. That holds no
+secret: only which profile, which file and which overrides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
 import resource
+import signal
+import socket
+import ssl
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.mp import MPServer as Granian
+import uvicorn
 
 from sage_native.config import load_settings
 from sage_native.gateway.app import create_admin_app, create_app
-from sage_native.gateway.limits import end_unread
+from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
+from sage_native.gateway.preparing import opened_secrets
+from sage_native.gateway.state import StateDirectory
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from collections.abc import Iterator
+
+    from sage_native.config import Settings
 
 __all__ = ["SOURCE_VARIABLE", "main"]
 
 SOURCE_VARIABLE = "SAGE_NATIVE_SERVE"
 """The layers of the settings, as JSON."""
 
-HEADER_TIMEOUT_MS = 5_000
-UNREAD_S = 30
-MAX_HEADER_LEN = 16_384
+KEEP_ALIVE_S = 75
+"""How long a connection may rest between requests: longer than proxies keep theirs."""
 _PR_SET_DUMPABLE = 4
 
 
 def main() -> None:
     """Serve one listener until SIGTERM or SIGINT."""
-    listener = sys.argv[1]
-    source: dict[str, Any] = json.loads(os.environ[SOURCE_VARIABLE])
+    listener, listening_fd, ready_fd = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    settings = _settings(json.loads(os.environ[SOURCE_VARIABLE]))
+    forbid_core_dumps()
+    app = create_app(settings) if listener == "public" else create_admin_app(settings)
+    config = uvicorn.Config(
+        app,
+        http=SweptProtocol.for_worker(settings.limits.max_connections),
+        ws="none",
+        loop="uvloop",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=settings.server.backlog,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.server.drain_timeout,
+    )
+    config.load()
+    config.ssl = asyncio.run(_tls(settings))
+    _Server(config, ready_fd).run(sockets=[socket.socket(fileno=listening_fd)])
+
+
+def _settings(source: dict[str, Any]) -> Settings:
     file = source["file"]
-    settings = load_settings(
+    return load_settings(
         source["profile"],
         file=None if file is None else Path(file),
         overrides=source["overrides"],
     )
-    forbid_core_dumps()
-    is_public = listener == "public"
-    where = settings.server if is_public else settings.admin
-    workers = settings.server.workers if is_public else 1
-    make = create_app if is_public else create_admin_app
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready, sweeps its connections, and ends with status 0."""
+
+    def __init__(self, config: uvicorn.Config, ready_fd: int) -> None:
+        super().__init__(config)
+        self._ready_fd = ready_fd
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        connections = self.server_state.connections
+        self._sweeping = asyncio.get_running_loop().create_task(sweep_for_ever(connections))
+        os.write(self._ready_fd, b"1")
+        os.close(self._ready_fd)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT, without raising them once more at the end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+async def _tls(settings: Settings) -> ssl.SSLContext | None:
     tls = settings.server.tls
-    server = Granian(
-        "sage_native.gateway",
-        address=where.host,
-        port=where.port,
-        interface=Interfaces.ASGI,
-        workers=workers,
-        runtime_mode=RuntimeModes.st,
-        loop=Loops.auto,
-        # Deadlines of bodies cancel tasks; the other kind cannot be cancelled.
-        task_impl=TaskImpl.asyncio,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=settings.server.backlog,
-        backpressure=settings.limits.max_connections,
-        http1_settings=HTTP1Settings(
-            header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_HEADER_LEN
-        ),
-        log_level=LogLevels.warning,
-        ssl_cert=None if tls is None else tls.certificate,
-        ssl_key=None if tls is None else tls.key,
-        workers_kill_timeout=settings.server.drain_timeout + 5,
-    )
-    server.serve(target_loader=lambda *_: _guarded(make(settings)), wrap_loader=False)
-
-
-def _guarded(app: ASGIApp) -> ASGIApp:
-    """End connections whose client does not read its answers, for as long as the worker lives."""
-
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await app(scope, receive, send)
-            return
-        guard = asyncio.get_running_loop().create_task(end_unread(UNREAD_S))
-        try:
-            await app(scope, receive, send)
-        finally:
-            guard.cancel()
-
-    return guarded
+    if tls is None:
+        return None
+    password = None
+    if tls.key_password_secret is not None:
+        state = StateDirectory(settings.state_dir)
+        async with opened_secrets(settings, state) as provider:
+            password = (await provider.get(tls.key_password_secret)).decode()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.key, password)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def forbid_core_dumps() -> None:
