@@ -28,8 +28,9 @@ def decode_strictly(text: bytes, kind: type[_T]) -> _T:
     Cost: two passes. msgspec takes the last of two members of one name, so that the second pass
     looks for them; it never sees what the first has refused.
     """
-    decoded = msgspec.json.decode(text, type=kind)
     try:
+        # Bytes that are no UTF-8 are a ValueError of their own.
+        decoded = msgspec.json.decode(text, type=kind)
         json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise msgspec.DecodeError("not strict JSON") from error
