@@ -50,7 +50,8 @@ class Registration(msgspec.Struct, forbid_unknown_fields=True):
 
     did: str
     keys: Annotated[list[str], msgspec.Meta(min_length=1, max_length=16)]
-    owner: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    # Not every store can keep a NUL.
+    owner: Annotated[str, msgspec.Meta(max_length=256, pattern=r"\A[^\0]*\Z")] = ""
 
 
 def unpadded(data: bytes) -> str:
