@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import uvicorn
-from PIL import Image
 
 from sage_native.gateway import create_admin_app
 from tests.gateways import gateway_settings
@@ -107,6 +106,8 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def main(path: Path) -> None:
     """Take the picture of the documents, in few colours."""
+    from PIL import Image  # noqa: PLC0415 - tests do without
+
     with tempfile.TemporaryDirectory() as state_dir, served(admin_app(Path(state_dir))) as url:
         take_picture(f"{url}/docs", path)
     with Image.open(path) as picture:
