@@ -1,9 +1,9 @@
 """The servers that are compared: our gateway, its peer, and the same server saying hello.
 
-* Ours is the gateway's own worker process with the profile ``dev``: SQLite, an identity, an
+* Ours is ``sage-native serve`` with the profile ``dev``: SQLite, an identity, an
   application that echoes. The limits of rates are there, and so high that nothing is refused.
 * The peer is `benches.peers.gateway`, with the same clients and as surely on disk.
-* Hello is our worker process with another application in it: the same server, the same options.
+* Hello is our worker processes with another application in them: the same server, the same options.
 
 All of them know `CLIENT_COUNT` registered clients, or none if they only say hello.
 """
@@ -37,8 +37,10 @@ SERVER_SEED = bytes(range(32))
 CLIENT_COUNT = 512
 """So many that none comes near its most sessions, 256, in a run."""
 _CAPACITY = 1_000_000
-_RATE = {"rate": 1_000_000, "burst": 1_000_000}
-_LIMITS = ("requests_per_address", "handshakes_per_address", "handshakes_per_did")
+_LIMITS = (
+    *("requests_per_address", "handshakes_per_address"),
+    *("handshakes_per_did", "records_per_did"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,26 @@ def ours(directory: Path, *, workers: int = 1, client_count: int | None = None) 
     """Start our gateway, its state in a directory that is not there yet."""
     clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count or CLIENT_COUNT)
     _prepare(directory, clients)
-    command = ["-m", "sage_native.gateway.worker", "public"]
-    return Contender(_start_worker("our gateway", command, directory, workers), clients)
+    port = free_port()
+    assignments = [f"{key}={value}" for key, value in _overrides(directory, port, workers).items()]
+    command = ["-c", "from sage_native.cli import main; main()", "serve", "--profile", "dev"]
+    for assignment in assignments:
+        command += ["--set", assignment]
+    return Contender(start("our gateway", command, port, log=directory / "log"), clients)
 
 
 def hello(directory: Path, handler: str, *, workers: int = 1) -> Server:
     """Start our gateway's server with a handler of `benches.ratios.http.hello` in it."""
     directory.mkdir(mode=0o700)
-    command = ["-m", "benches.ratios.http.hello", handler, "public"]
-    return _start_worker(f"hello world, {handler}", command, directory, workers)
+    port = free_port()
+    source = {"profile": "dev", "file": None, "overrides": _overrides(directory, port, workers)}
+    return start(
+        f"hello world, {handler}",
+        ["-m", "benches.ratios.http.hello", handler, str(port), str(workers)],
+        port,
+        log=directory / "log",
+        environment={SOURCE_VARIABLE: json.dumps(source)},
+    )
 
 
 def peer(
@@ -97,27 +110,17 @@ _OUR_GUARANTEE = ReplayGuarantee.DURABLE
 """What our gateway's store has by default: commits wait for the disk."""
 
 
-def _start_worker(name: str, command: list[str], directory: Path, workers: int) -> Server:
-    port = free_port()
-    source = {
-        "profile": "dev",
-        "file": None,
-        "overrides": {
-            "state_dir": str(directory),
-            "session.max_age": "1d",
-            "session.idle_timeout": "1d",
-            "server.port": port,
-            "server.workers": workers,
-            **{f"limits.{limit}": _RATE for limit in (*_LIMITS, "records_per_did")},
-        },
+def _overrides(directory: Path, port: int, workers: int) -> dict[str, str]:
+    """Return what differs from the profile ``dev``."""
+    return {
+        "state_dir": str(directory),
+        "server.port": str(port),
+        "server.workers": str(workers),
+        "admin.enabled": "false",
+        "session.max_age": "1d",
+        "session.idle_timeout": "1d",
+        **{f"limits.{limit}.{part}": "1000000" for limit in _LIMITS for part in ("rate", "burst")},
     }
-    return start(
-        name,
-        command,
-        port,
-        log=directory / "log",
-        environment={SOURCE_VARIABLE: json.dumps(source)},
-    )
 
 
 def _prepare(directory: Path, clients: Clients) -> None:

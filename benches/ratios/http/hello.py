@@ -3,12 +3,17 @@
 `plain` is the smallest ASGI handler there is: it reads nothing and answers a constant. `reading`
 also reads the body of its request, as a handler of records must.
 
-``python -m benches.ratios.http.hello plain|reading`` serves one as the gateway's worker serves the
-gateway: it *is* that worker, with another application.
+``python -m benches.ratios.http.hello plain|reading PORT WORKERS`` serves one in the gateway's own
+worker processes, with another application in them: the same server with the same options. The
+settings come from the environment, as those of the gateway's workers do.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -30,25 +35,70 @@ _START = {
 _END = {"type": "http.response.body", "body": _BODY}
 
 
-async def plain(_scope: Message, _receive: Receive, send: Send) -> None:
+async def plain(scope: Message, receive: Receive, send: Send) -> None:
     """Answer."""
+    if scope["type"] == "lifespan":
+        return await _live(receive, send)
     await send(_START)
     await send(_END)
+    return None
 
 
-async def reading(_scope: Message, receive: Receive, send: Send) -> None:
+async def reading(scope: Message, receive: Receive, send: Send) -> None:
     """Read the whole body, then answer."""
+    if scope["type"] == "lifespan":
+        return await _live(receive, send)
     while (await receive()).get("more_body", False):
         pass
     await send(_START)
     await send(_END)
+    return None
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    for step in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{step}.complete"})
 
 
 def main() -> None:
-    """Serve until told to stop."""
-    app = {"plain": plain, "reading": reading}[sys.argv.pop(1)]
-    vars(worker)["create_app"] = lambda _settings: app
-    worker.main()
+    """Start the workers and wait until told to stop; or be one of them."""
+    handler = sys.argv.pop(1)
+    if sys.argv[1] == "public":
+        vars(worker)["create_app"] = lambda _settings: {"plain": plain, "reading": reading}[handler]
+        worker.main()
+    else:
+        _supervise(handler, port=int(sys.argv[1]), worker_count=int(sys.argv[2]))
+
+
+def _supervise(handler: str, *, port: int, worker_count: int) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    with socket.create_server(("127.0.0.1", port), backlog=1024) as listening:
+        workers = [_start(handler, listening.fileno()) for _ in range(worker_count)]
+        signal.sigwait([signal.SIGTERM])
+        for one in workers:
+            one.terminate()
+        for one in workers:
+            one.wait()
+
+
+def _start(handler: str, listening_fd: int) -> subprocess.Popen[bytes]:
+    """Start a worker and wait until it is ready, or has ended."""
+    ready_fd, their_fd = os.pipe()
+    command = [sys.executable, "-m", "benches.ratios.http.hello", handler, "public"]
+    process = subprocess.Popen(  # noqa: S603  # our own words
+        [*command, str(listening_fd), str(their_fd)],
+        pass_fds=(listening_fd, their_fd),
+        preexec_fn=_unblock,  # noqa: PLW1509  # there are no threads
+    )
+    os.close(their_fd)
+    os.read(ready_fd, 1)
+    os.close(ready_fd)
+    return process
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 if __name__ == "__main__":
