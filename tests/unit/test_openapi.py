@@ -181,6 +181,8 @@ def test_examples_are_of_their_schemas() -> None:
         ("Confirm", "session_id", "C6BF7F68-6BC7-ADAD-DC87-3755F3E25512"),
         ("Confirm", "signature", ""),
         ("RekeyReply", "adopted", None),
+        ("DidRegistration", "owner", "NUL \0"),
+        ("DidRegistration", "keys", []),
         ("SignatureCheck", "signature", "A" * 85 + "B"),
         ("SignatureCheck", "message", "A"),
         ("SignatureCheck", "message", "AB"),
