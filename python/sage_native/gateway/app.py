@@ -8,6 +8,7 @@ errors are the same.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -200,7 +201,14 @@ def _routes(
         guarded = work if guard is None else guard(work)
         endpoint = Endpoint(gateway, guarded, is_counted=is_counted)
         by_path.setdefault(path, {})[method] = endpoint
-    return [Route(path, _Methods(endpoints)) for path, endpoints in by_path.items()]
+    return [_route(path, _Methods(endpoints)) for path, endpoints in by_path.items()]
+
+
+def _route(path: str, methods: _Methods) -> Route:
+    route = Route(path, methods)
+    # Starlette's pattern ends in $, before which a newline may stand.
+    route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
+    return route
 
 
 class _Methods:
