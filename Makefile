@@ -16,7 +16,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo serve clients test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
+.PHONY: help demo serve clients api test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -28,7 +28,10 @@ serve: $(STAMPS)/serve ## Run the gateway with SQLite and keys that it makes its
 	@$(BIN)/sage-native serve --profile $(or $(PROFILE),dev)
 
 clients: $(STAMPS)/test ## Generate the Go and TypeScript clients and compile them (needs go, node and npm)
-	$(BIN)/python -m tests.openapi.clients
+	@api/generate-clients
+
+api: $(STAMPS)/test ## Write what follows from api/openapi.yaml: the 3.0.3 export, schemas, examples
+	$(BIN)/python -m tests.openapi
 
 test: test-rust test-python ## Run every test
 
@@ -37,6 +40,7 @@ test-rust: $(STAMPS)/toolchain
 
 test-python: $(STAMPS)/test
 	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q sdk/python/tests
 
 lint: $(STAMPS)/lint ## Check style, types, layers, licences
 	cargo fmt --all --check
@@ -45,6 +49,7 @@ lint: $(STAMPS)/lint ## Check style, types, layers, licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd sdk/python && $(CURDIR)/$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --allowlist .ci/stubtest-allowlist sage_native._native
 	$(BIN)/lint-imports
 
@@ -99,6 +104,7 @@ $(STAMPS)/native: $(STAMPS)/maturin $(RUST_SOURCES) pyproject.toml
 $(STAMPS)/cli $(STAMPS)/serve $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/bench: $(STAMPS)/%: $(STAMPS)/native
 	@echo "Installing what 'make $(patsubst cli,demo,$*)' needs"
 	@$(BIN)/python .ci/requirements.py $(REQUIRES_$*) | xargs -d '\n' $(BIN)/pip install --quiet --disable-pip-version-check
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable sdk/python
 	@touch $@
 
 REQUIRES_cli := cli bench

@@ -1,4 +1,7 @@
-"""A granian that only reads bodies: ``python -m tests.integration.bodies_server PORT``.
+"""A server that only reads bodies: ``python -m tests.integration.bodies_server KIND PORT``.
+
+``gateway`` serves as the gateway's workers do, with shorter times; ``granian`` is another server
+that the gateway's application can be run on.
 
 Every request is answered with what became of its body. ``GET /`` tells what became of those that
 nobody waited for.
@@ -6,22 +9,25 @@ nobody waited for.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+import uvicorn
+import uvloop
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
 from sage_native.gateway.limits import (
     BodyDeadlines,
     BodyTooLargeError,
     BodyTooSlowError,
     ClientGoneError,
     UnsupportedEncodingError,
-    end_unread,
     read_body,
 )
 
@@ -31,8 +37,8 @@ if TYPE_CHECKING:
 LIMIT = 100_000
 BODY_TIMEOUT_S = 0.4
 HEADER_TIMEOUT_MS = 500
-MAX_HEADER_LEN = 16_384
 UNREAD_S = 0.3
+MAX_HEADER_LEN = 16_384
 
 STATUSES = {BodyTooLargeError: 413, BodyTooSlowError: 408, UnsupportedEncodingError: 415}
 
@@ -57,8 +63,6 @@ async def application(
 
     if scope["path"] == "/large":
         return await answer(send, 200, {"large": "x" * 4_000_000})
-    if scope["path"] == "/unread":
-        return await answer(send, 200, {"set": await end_unread(UNREAD_S)})
     if scope["method"] == "GET":
         told: dict[str, Any] = {"gone": len(gone), "reading": deadlines.reading_count}
         return await answer(send, 200, told)
@@ -82,10 +86,30 @@ async def answer(
     await send({"type": "http.response.body", "body": body})
 
 
-def main() -> None:
+async def _serve_as_the_gateway(port: int) -> None:
+    protocol = SweptProtocol.for_worker(64, head_s=HEADER_TIMEOUT_MS / 1000, unread_s=UNREAD_S)
+    config = uvicorn.Config(
+        application,
+        port=port,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_level="critical",
+        timeout_keep_alive=1,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    sweeping = asyncio.create_task(
+        sweep_for_ever(server.server_state.connections, every_s=UNREAD_S / 3)
+    )
+    await server.serve()
+    sweeping.cancel()
+
+
+def _serve_on_granian(port: int) -> None:
     Granian(
         "bodies",
-        port=int(sys.argv[1]),
+        port=port,
         interface=Interfaces.ASGINL,
         runtime_mode=RuntimeModes.st,
         http=HTTPModes.http1,
@@ -96,6 +120,14 @@ def main() -> None:
         log_level=LogLevels.warning,
         workers_kill_timeout=1,
     ).serve(target_loader=lambda *_: application, wrap_loader=False)
+
+
+def main() -> None:
+    kind, port = sys.argv[1], int(sys.argv[2])
+    if kind == "granian":
+        _serve_on_granian(port)
+    else:
+        uvloop.run(_serve_as_the_gateway(port))
 
 
 if __name__ == "__main__":

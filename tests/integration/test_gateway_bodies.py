@@ -1,10 +1,14 @@
-"""Bodies over real connections, as clients send them who mean no good, read behind granian."""
+"""Bodies over real connections, as clients send them who mean no good.
+
+Read behind the gateway's own server, and behind granian.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -20,12 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 START_S = 30.0
+MAX_MESSAGE_LEN = 1 << 19
+
+
+@pytest.fixture(scope="module", params=["gateway", "granian"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def port(kind: str) -> Iterator[int]:
     (free,) = free_ports()
-    command = [sys.executable, "-m", "tests.integration.bodies_server", str(free)]
+    command = [sys.executable, "-m", "tests.integration.bodies_server", kind, str(free)]
     with subprocess.Popen(command) as server:
         deadline_s = time.monotonic() + START_S
         while True:
@@ -121,25 +131,33 @@ async def test_endless_chunks_end_at_the_limit(port: int) -> None:
     async with connection(port) as (reader, writer):
         writer.write(head("transfer-encoding: chunked"))
 
+        # Through a socket of its own: a write that fails must not take the answer from the reader.
+        pouring_socket = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
+        pouring_socket.settimeout(0)
+
         async def pour() -> None:
-            with contextlib.suppress(ConnectionError):
+            chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+            with contextlib.suppress(ConnectionError), pouring_socket:
                 while True:
-                    writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
-                    await writer.drain()
+                    await asyncio.get_running_loop().sock_sendall(pouring_socket, chunk)
 
         pouring = asyncio.create_task(pour())
         status, told = await answer(reader)
         assert status == 413
-        assert LIMIT < told["taken"] <= LIMIT + 4 * MAX_HEADER_LEN  # one message beyond, at most
+        assert LIMIT < told["taken"] <= LIMIT + MAX_MESSAGE_LEN  # one message beyond, at most
         assert await closed(reader)
         pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
 
 
-async def test_a_length_beside_chunks_counts_for_nothing(port: int) -> None:
+async def test_a_length_beside_chunks_counts_for_nothing(port: int, kind: str) -> None:
     async with connection(port) as (reader, writer):
         writer.write(head("content-length: 3", "transfer-encoding: chunked"))
         writer.write(b"5\r\nabcde\r\n0\r\n\r\n")
-        assert (await answer(reader))[1]["len"] == 5
+        if kind == "granian":
+            assert (await answer(reader))[1]["len"] == 5
+        else:
+            assert (await reader.readline()).split()[1] == b"400"
         assert await closed(reader)
 
 
@@ -230,9 +248,9 @@ async def test_the_server_refuses_headers_beyond_its_buffer(port: int) -> None:
         assert line.split()[1] == b"431"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is an option of Linux")
-def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
-    assert asyncio.run(_ask(port, "/unread")) == {"set": 1}
+def test_a_client_that_does_not_read_is_cut_off(port: int, kind: str) -> None:
+    if kind == "granian":
+        pytest.skip("granian waits for ever for a client that does not read")
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         one.connect(("127.0.0.1", port))

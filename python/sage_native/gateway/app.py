@@ -1,8 +1,8 @@
 """The ASGI applications of the two listeners.
 
-Records take a short way: their path is recognised here, and the endpoint is called at once. All
-else goes through Starlette's router. Both ways end in the same `Endpoint`, so that limits and
-errors are the same.
+Records and handshakes take a short way: their paths are recognised here, and the endpoint is called
+at once, since Starlette's way costs as much as they do. All else goes through Starlette's router.
+Both ways end in the same `Endpoint`, so that limits and errors are the same.
 """
 
 from __future__ import annotations
@@ -87,7 +87,6 @@ class PublicApp:
     """
 
     def __init__(self, gateway: Gateway) -> None:
-        self._records = Endpoint(gateway, records.exchange)
         settings = gateway.settings
         middleware = []
         if settings.features.cors and settings.cors.origins:
@@ -104,25 +103,38 @@ class PublicApp:
             *_routes(gateway, HEALTH_ROUTES, is_counted=False),
         ]
         self._router = _starlette(routes, middleware)
-        self._has_shortcut = not middleware
+        # Browsers of other origins need the middleware on every way.
+        has_shortcuts = not middleware
+        self._records = Endpoint(gateway, records.exchange) if has_shortcuts else None
+        self._posts = {
+            path: Endpoint(gateway, work)
+            for method, path, work in PUBLIC_ROUTES
+            if has_shortcuts and method == "POST" and "{" not in path
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and scope["method"] == "POST" and self._has_shortcut:
-            path = scope["path"]
-            root = scope.get("root_path")
-            if root:
-                path = path.removeprefix(root)
-            if (
-                len(path) == _RECORDS_LEN
-                and path.startswith(_RECORDS_BEFORE)
-                and path.endswith(_RECORDS_AFTER)
-            ):
-                session_id = path[len(_RECORDS_BEFORE) : -len(_RECORDS_AFTER)]
-                if "/" not in session_id:
-                    scope["path_params"] = {"session_id": session_id}
-                    return await self._records(scope, receive, send)
-        return await self._router(scope, receive, send)
+        endpoint = self._shortcut(scope) if scope["type"] == "http" else None
+        await (self._router if endpoint is None else endpoint)(scope, receive, send)
+
+    def _shortcut(self, scope: Scope) -> Endpoint | None:
+        if scope["method"] != "POST":
+            return None
+        path: str = scope["path"]
+        root = scope.get("root_path")
+        if root:
+            path = path.removeprefix(root)
+        if (
+            len(path) != _RECORDS_LEN
+            or not path.startswith(_RECORDS_BEFORE)
+            or not path.endswith(_RECORDS_AFTER)
+        ):
+            return self._posts.get(path)
+        session_id = path[len(_RECORDS_BEFORE) : -len(_RECORDS_AFTER)]
+        if "/" in session_id:
+            return None
+        scope["path_params"] = {"session_id": session_id}
+        return self._records
 
 
 class AdminApp:

@@ -14,12 +14,7 @@ import msgspec
 
 from sage_native.exceptions import KeyUnavailableError, OverloadedError, SageError
 from sage_native.gateway.answers import JSON_TYPE, send_answer
-from sage_native.gateway.limits import (
-    BodyTooLargeError,
-    BodyTooSlowError,
-    ClientGoneError,
-    read_body,
-)
+from sage_native.gateway.limits import ClientGoneError, read_body
 from sage_native.gateway.problems import ProblemError, problem, problem_of
 from sage_native.gateway.strict_json import decode_strictly
 
@@ -40,7 +35,6 @@ MAX_JSON_LEN = 1 << 20
 MAX_HANDSHAKE_LEN = 16_384
 
 _logger = logging.getLogger("sage_native.gateway")
-_CLOSE = ((b"connection", b"close"),)
 
 
 class Call:
@@ -149,10 +143,8 @@ class Endpoint:
 
 
 def _refused(error: SageError) -> Answer:
-    # What is left of a body would be read as the next request.
-    headers = _CLOSE if isinstance(error, BodyTooLargeError | BodyTooSlowError) else ()
     answer = problem_of(error)
     if answer is None:
         _logger.error("a request failed: %s", error, exc_info=error)
         return problem("internal_error")
-    return answer._replace(headers=(*answer.headers, *headers)) if headers else answer
+    return answer

@@ -13,7 +13,6 @@ from .bodies import (
 )
 from .buckets import TokenBuckets
 from .in_flight import InFlight
-from .unread import end_unread
 
 __all__ = [
     "BodyDeadlines",
@@ -24,6 +23,5 @@ __all__ = [
     "InFlight",
     "TokenBuckets",
     "UnsupportedEncodingError",
-    "end_unread",
     "read_body",
 ]

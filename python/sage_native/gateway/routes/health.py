@@ -33,10 +33,10 @@ async def ready(call: Call) -> Answer:
     """Tell whether new work should come here: not while draining or without store or upstream."""
     checks = await _checks(call.gateway)
     is_ready = all(state == "ok" for state in checks.values())
-    return json_answer(
-        {"status": "ready" if is_ready else "not_ready", "checks": checks},
-        status=200 if is_ready else 503,
-    )
+    if is_ready:
+        return json_answer({"status": "ready", "checks": checks})
+    answer = json_answer({"status": "not_ready", "checks": checks}, status=503)
+    return answer._replace(headers=(*answer.headers, (b"retry-after", b"1")))
 
 
 async def detail(call: Call) -> Answer:

@@ -8,6 +8,7 @@ from sage_native.gateway.answers import NO_CONTENT, RECORD_TYPE, record_answer
 from sage_native.gateway.peers import Peer
 from sage_native.gateway.problems import ProblemError
 from sage_native.protocol import MAX_PLAINTEXT_LEN, RECORD_OVERHEAD
+from sage_native.sessions.naming import session_id_of
 
 if TYPE_CHECKING:
     from sage_native.gateway.answers import Answer
@@ -34,7 +35,7 @@ async def exchange(call: Call) -> Answer:
     """
     gateway = call.gateway
     record = await call.body(RECORD_TYPE, limit=MAX_RECORD_LEN)
-    if record[_ID].hex() != call.parameter("session_id").replace("-", ""):
+    if session_id_of(record[_ID]) != call.parameter("session_id"):
         raise ProblemError("malformed_request")
     session, plaintext = await gateway.manager.open(record, aad=REQUEST_AAD)
     if not plaintext and session.closed:
