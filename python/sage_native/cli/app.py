@@ -39,6 +39,7 @@ app = App(
 COMMANDS: tuple[Callable[..., None], ...] = (demo, keygen, sign, verify, bench)
 # Imported when they are used, so that the others start as quickly as without them.
 LAZY_APPS = (
+    ("serve", "The gateway: sessions of agents over HTTP."),
     ("config", "Show, check and describe the settings of a gateway."),
     ("db", "Schema, seeds, backups and key rotation of a database."),
     ("did", "Register, revoke and list the DIDs of a database."),
