@@ -14,7 +14,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CPUINFO = Path("/proc/cpuinfo")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _FLAGS = ("adx", "avx2", "avx512f", "avx512ifma", "vaes", "vpclmulqdq", "sha_ni")
-_PACKAGES = ("sage-native", "cryptography", "PyNaCl", "msgspec", "numpy")
+_PACKAGES = (
+    *("sage-native", "cryptography", "PyNaCl", "msgspec", "numpy"),
+    *("fastapi", "starlette", "uvicorn", "uvloop"),
+)
 
 
 def facts() -> dict[str, object]:
