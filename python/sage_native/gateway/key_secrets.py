@@ -1,7 +1,7 @@
 """The gateway's keys as the secret provider holds them.
 
-* A signing key: PEM of PKCS#8 or OpenSSH, or its 32-byte seed in base64url. Several PEM blocks are
-  several keys, the first one announced.
+* A signing key: PEM of PKCS#8 or OpenSSH, or its 32-byte seed, written like a key-encryption key.
+  Several PEM blocks are several keys, the first one announced.
 * A ring of key-encryption keys: a line ``ID:KEY`` each, the key in base64 or hex; the first wraps.
   A key alone has the name of its secret as its id.
 * An operator token: a line of at least 32 signs.
@@ -44,16 +44,34 @@ def signing_keys_of(name: str, content: bytes) -> Sequence[SigningKey]:
     Raises:
         ConfigurationError: It holds none; the text names the secret and shows nothing of it.
     """
+    begun = content.count(b"-----BEGIN")
     try:
-        if b"-----BEGIN" in content:
-            return [_from_pem(block[0]) for block in _PEM.finditer(content)]
-        seed = content if len(content) == 32 else base64.urlsafe_b64decode(_padded(content))
-        return [SigningKey(seed)]
+        if begun == 0:
+            return [_from_seed(content)]
+        keys = [_from_pem(block[0]) for block in _PEM.finditer(content)]
     except (UsageError, ValueError):
-        raise ConfigurationError(
-            f"secret {name!r} holds no Ed25519 signing key: it takes PEM without a password, or "
-            "the 32-byte seed in base64url; sage-native keygen makes one"
-        ) from None
+        raise _no_signing_key(name) from None
+    # A block without its end: a key that is left out in silence would not be answered for.
+    if len(keys) != begun:
+        raise _no_signing_key(name)
+    return keys
+
+
+def _from_seed(content: bytes) -> SigningKey:
+    seed = decode_kek(bytearray(content))
+    if seed is None:
+        raise UsageError("no seed")
+    try:
+        return SigningKey(seed)
+    finally:
+        seed[:] = bytes(len(seed))
+
+
+def _no_signing_key(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"secret {name!r} holds no Ed25519 signing key: it takes PEM without a password, or the "
+        "32-byte seed, raw, in base64 or in hex; sage-native keygen makes one"
+    )
 
 
 def _from_pem(block: bytes) -> SigningKey:
@@ -130,8 +148,3 @@ def new_keks() -> bytes:
 def new_operator_token() -> bytes:
     """Make the content of an operator token's secret."""
     return secrets.token_urlsafe(32).encode() + b"\n"
-
-
-def _padded(content: bytes) -> bytes:
-    text = content.strip()
-    return text + b"=" * (-len(text) % 4)
