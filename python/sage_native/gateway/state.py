@@ -82,7 +82,7 @@ class StateDirectory:
         path = self.path / "challenge.key"
         boot = _BOOT_ID.read_bytes().strip() if _BOOT_ID.exists() else b""
         with self.locked():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, ValueError):
                 key, _, of_boot = path.read_bytes().partition(b"\n")
                 if of_boot == boot and len(key) == 2 * KEY_LEN:
                     return bytes.fromhex(key.decode())
