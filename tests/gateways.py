@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from starlette.types import ASGIApp
+
     from sage_native import Session
     from sage_native.config import Settings
     from sage_native.gateway.behind import Behind
@@ -48,13 +50,13 @@ class Agent:
         text = identity["keys"][0]["public_key"]
         return VerifyingKey(base64.urlsafe_b64decode(text + "="))
 
-    async def attempt(self, **keywords: Any) -> Attempt:
+    async def attempt(self, **keywords: Any) -> Attempt:  # noqa: ANN401 - the Initiator's own
         return Initiator(self.key, await self.server_key(), **keywords).initiate()
 
     async def send_m1(self, attempt: Attempt) -> httpx2.Response:
         return await self.post("/v1/handshake/initiate", encode_json("initiate", attempt.message))
 
-    async def handshake(self, **keywords: Any) -> Session:
+    async def handshake(self, **keywords: Any) -> Session:  # noqa: ANN401 - as above
         attempt = await self.attempt(**keywords)
         answer = await self.send_m1(attempt)
         if answer.status_code == 401 and code_of(answer) == "challenge_required":
@@ -81,8 +83,8 @@ class Agent:
             headers={"content-type": "application/sage-record"},
         )
 
-    async def ask(self, session: Session, message: bytes, **keywords: Any) -> bytes:
-        record = session.seal(message, aad=REQUEST_AAD, **keywords)
+    async def ask(self, session: Session, message: bytes, *, binary_http: bool = False) -> bytes:
+        record = session.seal(message, aad=REQUEST_AAD, binary_http=binary_http)
         answer = await self.send_record(session.session_id, record)
         assert answer.status_code == 200, answer.text
         return session.open(answer.content, aad=RESPONSE_AAD + record[:48])
@@ -144,6 +146,6 @@ def code_of(answer: httpx2.Response) -> str:
     return str(code)
 
 
-def _client(app: Any, headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
+def _client(app: ASGIApp, headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app=app)
     return httpx2.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)

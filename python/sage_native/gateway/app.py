@@ -53,11 +53,11 @@ _RECORDS_BEFORE, _RECORDS_AFTER = "/v1/sessions/", "/messages"
 _SESSION_ID_LEN = 36
 _RECORDS_LEN = len(_RECORDS_BEFORE) + _SESSION_ID_LEN + len(_RECORDS_AFTER)
 
-PUBLIC_ROUTES: tuple[tuple[str, str, _Work], ...] = (
+PUBLIC_ROUTES: tuple[tuple[str, str, _Work | type[records.RecordEndpoint]], ...] = (
     ("POST", "/v1/handshake/initiate", handshake.initiate),
     ("POST", "/v1/handshake/complete", handshake.complete),
     ("GET", "/v1/identity", identity.identity),
-    ("POST", "/v1/sessions/{session_id}/messages", records.exchange),
+    ("POST", "/v1/sessions/{session_id}/messages", records.RecordEndpoint),
     ("POST", "/v1/sessions/{session_id}/rekey", rekey.rekey),
     ("POST", "/v1/signatures/verify", signatures.verify),
     ("POST", "/v1/signatures/verify-batch", signatures.verify_batch),
@@ -83,10 +83,12 @@ class PublicApp:
     """What clients reach: handshakes, records, and what is public.
 
     Args:
-        gateway: What it works with; it must be open before requests come.
+        gateway: What it works with.
+        opens_gateway: Open it when the server starts, and close it when the server ends. Otherwise
+            it must be open before requests come.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, *, opens_gateway: bool = False) -> None:
         settings = gateway.settings
         middleware = []
         if settings.features.cors and settings.cors.origins:
@@ -102,14 +104,14 @@ class PublicApp:
             *_routes(gateway, PUBLIC_ROUTES),
             *_routes(gateway, HEALTH_ROUTES, is_counted=False),
         ]
-        self._router = _starlette(routes, middleware)
+        self._router = _starlette(routes, middleware, gateway if opens_gateway else None)
         # Browsers of other origins need the middleware on every way.
-        has_shortcuts = not middleware
-        self._records = Endpoint(gateway, records.exchange) if has_shortcuts else None
+        self._has_shortcuts = not middleware
+        self._records = records.RecordEndpoint(gateway)
         self._posts = {
             path: Endpoint(gateway, work)
             for method, path, work in PUBLIC_ROUTES
-            if has_shortcuts and method == "POST" and "{" not in path
+            if method == "POST" and "{" not in path and not isinstance(work, type)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,8 +119,8 @@ class PublicApp:
         endpoint = self._shortcut(scope) if scope["type"] == "http" else None
         await (self._router if endpoint is None else endpoint)(scope, receive, send)
 
-    def _shortcut(self, scope: Scope) -> Endpoint | None:
-        if scope["method"] != "POST":
+    def _shortcut(self, scope: Scope) -> ASGIApp | None:
+        if scope["method"] != "POST" or not self._has_shortcuts:
             return None
         path: str = scope["path"]
         root = scope.get("root_path")
@@ -141,10 +143,11 @@ class AdminApp:
     """What operators reach; all but health needs their token.
 
     Args:
-        gateway: What it works with; it must be open before requests come.
+        gateway: What it works with.
+        opens_gateway: As of `PublicApp`.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, *, opens_gateway: bool = False) -> None:
         routes = [
             *_routes(gateway, HEALTH_ROUTES, is_counted=False),
             *_routes(gateway, OPERATOR_ROUTES, guard=OperatorOnly(gateway)),
@@ -153,7 +156,7 @@ class AdminApp:
             from sage_native.gateway.routes import documentation  # noqa: PLC0415 - not in production
 
             routes += _routes(gateway, documentation.ROUTES)
-        self._router = _starlette(routes, [])
+        self._router = _starlette(routes, (), gateway if opens_gateway else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -170,48 +173,30 @@ def create_app(settings: Settings, *, behind: Behind | None = None) -> ASGIApp:
         settings: As `sage_native.config.load_settings` returns them.
         behind: What opened records are handed to; what ``settings.behind`` names if it is left out.
     """
-    gateway = Gateway(settings, behind=behind)
-    return _WithLifespan(gateway, PublicApp(gateway))
+    return PublicApp(Gateway(settings, behind=behind), opens_gateway=True)
 
 
 def create_admin_app(settings: Settings) -> ASGIApp:
     """Make the application of the admin listener, with a gateway of its own on the same state."""
-    gateway = Gateway(settings, behind=Behindless())
-    return _WithLifespan(gateway, AdminApp(gateway))
-
-
-class _WithLifespan:
-    """An application whose gateway opens and closes with the server."""
-
-    def __init__(self, gateway: Gateway, app: ASGIApp) -> None:
-        self._app = app
-
-        @contextlib.asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            async with gateway:
-                yield
-
-        self._lifespan = Starlette(lifespan=lifespan)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+    return AdminApp(Gateway(settings, behind=Behindless()), opens_gateway=True)
 
 
 def _routes(
     gateway: Gateway,
-    table: Sequence[tuple[str, str, _Work]],
+    table: Sequence[tuple[str, str, _Work | type[records.RecordEndpoint]]],
     *,
     is_counted: bool = True,
     guard: Callable[[_Work], _Work] | None = None,
 ) -> list[Route]:
     """Make a route of each path, with all of its methods."""
-    by_path: dict[str, dict[str, Endpoint]] = {}
+    by_path: dict[str, dict[str, ASGIApp]] = {}
     for method, path, work in table:
-        guarded = work if guard is None else guard(work)
-        endpoint = Endpoint(gateway, guarded, is_counted=is_counted)
+        endpoint: ASGIApp
+        if isinstance(work, type):
+            endpoint = work(gateway)
+        else:
+            guarded = work if guard is None else guard(work)
+            endpoint = Endpoint(gateway, guarded, is_counted=is_counted)
         by_path.setdefault(path, {})[method] = endpoint
     return [_route(path, _Methods(endpoints)) for path, endpoints in by_path.items()]
 
@@ -226,7 +211,7 @@ def _route(path: str, methods: _Methods) -> Route:
 class _Methods:
     """The endpoints of one path. HEAD and OPTIONS are methods like others: not served."""
 
-    def __init__(self, endpoints: dict[str, Endpoint]) -> None:
+    def __init__(self, endpoints: dict[str, ASGIApp]) -> None:
         self._endpoints = endpoints
         self._allow = ((b"allow", ", ".join(sorted(endpoints)).encode()),)
 
@@ -238,9 +223,19 @@ class _Methods:
             await endpoint(scope, receive, send)
 
 
-def _starlette(routes: Sequence[Route], middleware: Sequence[Middleware]) -> Starlette:
+def _starlette(
+    routes: Sequence[Route], middleware: Sequence[Middleware], opened: Gateway | None
+) -> Starlette:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with opened or contextlib.nullcontext():
+            yield
+
     app = Starlette(
-        routes=list(routes), middleware=list(middleware), exception_handlers={404: _not_found}
+        routes=list(routes),
+        middleware=list(middleware),
+        exception_handlers={404: _not_found},
+        lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app

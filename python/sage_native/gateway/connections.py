@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sage_native.gateway.endpoint import LINGERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -85,6 +87,7 @@ class SweptProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin the time for a head."""
         super().on_message_begin()
+        self.scope[LINGERS] = True  # type: ignore[literal-required]
         if self._head_since_s is None:
             self._head_since_s = self.loop.time()
 

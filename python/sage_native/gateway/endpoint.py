@@ -14,7 +14,13 @@ import msgspec
 
 from sage_native.exceptions import KeyUnavailableError, OverloadedError, SageError
 from sage_native.gateway.answers import JSON_TYPE, send_answer
-from sage_native.gateway.limits import ClientGoneError, read_body
+from sage_native.gateway.limits import (
+    BodyTooLargeError,
+    BodyTooSlowError,
+    ClientGoneError,
+    UnsupportedTypeError,
+    read_body,
+)
 from sage_native.gateway.problems import ProblemError, problem, problem_of
 from sage_native.gateway.strict_json import decode_strictly
 
@@ -29,11 +35,15 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-__all__ = ["Call", "Endpoint"]
+__all__ = ["Call", "Endpoint", "answer_of"]
 
 MAX_JSON_LEN = 1 << 20
 MAX_HANDSHAKE_LEN = 16_384
 
+LINGERS = "sage.lingers"
+"""In the scope of a server that ends a connection by itself whose request was answered half-way."""
+
+_CLOSE = ((b"connection", b"close"),)
 _logger = logging.getLogger("sage_native.gateway")
 
 
@@ -56,18 +66,15 @@ class Call:
         """Read the body, which must be of this type and not compressed.
 
         Raises:
-            ProblemError: ``unsupported_media_type``.
-            PeerError: It is too large or too slow, or the client is gone.
+            PeerError: It is of another type, too large or too slow, or the client is gone.
         """
-        headers = self.scope["headers"]
-        for name, value in headers:
-            if name == b"content-type":
-                if value != content_type and _essence(value) != content_type:
-                    break
-                return await read_body(
-                    self.receive, headers, limit=limit, deadlines=self.gateway.deadlines
-                )
-        raise ProblemError("unsupported_media_type", headers=((b"accept", content_type),))
+        return await read_body(
+            self.receive,
+            self.scope["headers"],
+            limit=limit,
+            deadlines=self.gateway.deadlines,
+            content_type=content_type,
+        )
 
     async def json(self, kind: type[_T], *, limit: int = MAX_JSON_LEN) -> _T:
         """Read a JSON body strictly.
@@ -80,10 +87,6 @@ class Call:
             return decode_strictly(text, kind)
         except msgspec.MsgspecError:
             raise ProblemError("malformed_request") from None
-
-
-def _essence(content_type: bytes) -> bytes:
-    return content_type.partition(b";")[0].strip().lower()
 
 
 class Endpoint:
@@ -115,7 +118,7 @@ class Endpoint:
         try:
             in_flight.enter()
         except OverloadedError as error:
-            return await send_answer(send, _refused(error))
+            return await send_answer(send, problem(error.code, retry_after_s=error.retry_after_s))
         try:
             answer = await self._answer(scope, receive)
             if answer is not None:
@@ -129,22 +132,28 @@ class Endpoint:
             if self._is_counted:
                 self._gateway.pacing.request(scope)
             return await self._work(Call(self._gateway, scope, receive))
-        except ProblemError as error:
-            return error.answer()
-        except ClientGoneError:
-            return None
-        except SageError as error:
-            if isinstance(error, KeyUnavailableError):
-                self._gateway.rotation.hurry()
-            return _refused(error)
-        except Exception:
-            _logger.exception("%s %s failed", scope["method"], scope["path"])
-            return problem("internal_error")
+        except Exception as error:  # noqa: BLE001 - what it is decides what is said
+            return answer_of(error, self._gateway, scope)
 
 
-def _refused(error: SageError) -> Answer:
-    answer = problem_of(error)
+def answer_of(error: Exception, gateway: Gateway, scope: Scope) -> Answer | None:
+    """Return what a client is told of what an endpoint raised; None if the client is gone.
+
+    What is our own fault is logged, and nothing is said of it.
+    """
+    if isinstance(error, ProblemError):
+        return error.answer()
+    if isinstance(error, ClientGoneError):
+        return None
+    if isinstance(error, KeyUnavailableError):
+        gateway.rotation.hurry()
+    if isinstance(error, UnsupportedTypeError):
+        return problem(error.code, headers=((b"accept", error.wanted),))
+    if isinstance(error, BodyTooLargeError | BodyTooSlowError) and LINGERS not in scope:
+        # Some servers would read what is left of the body, to its end.
+        return problem(error.code, headers=_CLOSE)
+    answer = problem_of(error) if isinstance(error, SageError) else None
     if answer is None:
-        _logger.error("a request failed: %s", error, exc_info=error)
+        _logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
         return problem("internal_error")
     return answer

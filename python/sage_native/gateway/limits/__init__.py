@@ -9,6 +9,7 @@ from .bodies import (
     BodyTooSlowError,
     ClientGoneError,
     UnsupportedEncodingError,
+    UnsupportedTypeError,
     read_body,
 )
 from .buckets import TokenBuckets
@@ -23,5 +24,6 @@ __all__ = [
     "InFlight",
     "TokenBuckets",
     "UnsupportedEncodingError",
+    "UnsupportedTypeError",
     "read_body",
 ]
