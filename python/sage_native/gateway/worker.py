@@ -40,6 +40,7 @@ SOURCE_VARIABLE = "SAGE_NATIVE_SERVE"
 
 KEEP_ALIVE_S = 75
 """How long a connection may rest between requests: longer than proxies keep theirs."""
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
 
@@ -48,6 +49,7 @@ def main() -> None:
     listener, listening_fd, ready_fd = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     settings = _settings(json.loads(os.environ[SOURCE_VARIABLE]))
     forbid_core_dumps()
+    end_with_parent()
     app = create_app(settings) if listener == "public" else create_admin_app(settings)
     config = uvicorn.Config(
         app,
@@ -90,7 +92,9 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         connections = self.server_state.connections
         self._sweeping = asyncio.get_running_loop().create_task(sweep_for_ever(connections))
-        os.write(self._ready_fd, b"1")
+        # Nobody waits for a worker that replaces another.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._ready_fd, b"1")
         os.close(self._ready_fd)
 
     @contextlib.contextmanager
@@ -125,6 +129,15 @@ def forbid_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Be told to stop when the process that started this one ends, however it does.
+
+    Otherwise workers whose supervisor was killed would go on, and keep its port.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 if __name__ == "__main__":
