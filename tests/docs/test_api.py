@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sage_native.gateway.connections import HEAD_S, MAX_HEAD_LEN, UNREAD_S
+from sage_native.gateway.endpoint import MAX_HANDSHAKE_LEN, MAX_JSON_LEN
 from sage_native.gateway.problems import PROBLEMS, RETRY_AFTER_S
+from sage_native.gateway.routes.records import MAX_RECORD_LEN
+from sage_native.gateway.worker import KEEP_ALIVE_S
 from tests.docs.walks import ROOT, walk_of
 
 if TYPE_CHECKING:
@@ -91,6 +95,17 @@ def test_codes_with_status_and_time_to_wait() -> None:
     assert table == {
         code: (status, str(RETRY_AFTER_S.get(code, ""))) for code, (status, _) in PROBLEMS.items()
     }
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    text = " ".join(TEXT.split())
+    assert f"a request has {HEAD_S:.0f} s for its head" in text
+    assert f"a client has {UNREAD_S:.0f} s to take an answer" in text
+    assert f"may rest for {KEEP_ALIVE_S} s between two requests" in text
+    assert f"handshake messages and rekeys up to {MAX_HANDSHAKE_LEN >> 10} KiB" in text
+    assert f"records up to {MAX_RECORD_LEN:,} bytes" in text
+    assert f"other JSON up to {MAX_JSON_LEN >> 20} MiB" in text
+    assert f"all headers of a request up to {MAX_HEAD_LEN >> 10} KiB" in text
 
 
 def test_the_walk(tmp_path: Path) -> None:
