@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from sage_native.config import load_settings
+from sage_native.gateway import Gateway
 from sage_native.gateway.connections import HEAD_S, MAX_HEAD_LEN
 from sage_native.gateway.routes.records import MAX_RECORD_LEN
 from sage_native.gateway.serving import GRACE_S
@@ -18,8 +22,6 @@ from sage_native.gateway.worker import KEEP_ALIVE_S
 from tests.docs.walks import ROOT, walk_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sage_native.config import Settings
 
 NAME = "docs/howto/reverse-proxy.md"
@@ -48,6 +50,25 @@ def test_the_settings_start_in_production(tmp_path: Path) -> None:
     settings = settings_of(block("yaml production gateway.yaml"), tmp_path)
     assert settings.server.workers == 1
     assert settings.server.trusted_proxies
+
+
+async def test_the_secrets_start_a_gateway(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o700)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block("sh secrets")],  # noqa: S607
+        cwd=folder,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ours = {"secrets.directory": str(folder), "state_dir": str(tmp_path / "state")}
+    completed = {"behind.upstream": "http://127.0.0.1:1", "server.trusted_proxies": ["::1"]}
+    settings = load_settings("production", environ={}, overrides={**ours, **completed})
+    async with Gateway(settings) as gateway:
+        assert [did for did, _ in gateway.identities.announced()] == [done.stdout.strip()]
 
 
 @pytest.mark.parametrize("info", ["nginx gateway.conf", "text Caddyfile"])
