@@ -232,6 +232,15 @@ async def test_a_good_secret_waits_for_a_bad_one(site: Site) -> None:
     assert site.gateway.identities.announced()[0][0] == fresh.did
 
 
+async def test_a_ring_that_cannot_be_keeps_the_identity_too(site: Site) -> None:
+    before = in_use(site)
+    secret(site, "signing-key").write_bytes(SigningKey.generate().to_pem())
+    secret(site, "kek").write_bytes(new_keks() + new_keks())
+    with pytest.raises(ConfigurationError, match="2 key-encryption keys have the id 'kek-1'"):
+        await look(site)
+    assert in_use(site) == before
+
+
 @pytest.mark.parametrize("is_empty", [False, True])
 @pytest.mark.parametrize("name", ["signing-key", "kek", "operator-token"])
 async def test_a_secret_that_is_gone(

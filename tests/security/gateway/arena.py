@@ -39,7 +39,7 @@ SMALL: Mapping[str, object] = {
     "replay.windows": 4096,
 }
 """Settings that let a test ask as often as it likes, with tables that are made at once."""
-_TRACES = ("Traceback", "panicked", 'File "', "PanicException")
+_TRACES = ("Traceback", "panicked", 'File "', 'File \\"', "PanicException")
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ class Arena(Site):
         patterns = [*self._patterns, *_patterns(await self._session_secrets())]
         for answer in answers:
             assert answer.status_code != 500, answer.text
+            if answer.headers.get("content-type") == "application/problem+json":
+                assert ".py" not in answer.text
             text += "".join(answer.headers.values())
         files = [("log", text.encode()), *(("answer", answer.content) for answer in answers)]
         for name, content in files:
