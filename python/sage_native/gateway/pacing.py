@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pacing"]
 
+MAX_AWAY_COUNT = 4096
+"""How many addresses are remembered that failed too often; beyond that all are let in again."""
+
 
 class Pacing:
     """The token buckets of one worker; several workers each allow the full rate.
@@ -33,6 +36,8 @@ class Pacing:
         self._handshakes = _buckets(limits.handshakes_per_address, slots)
         self._handshakes_of_did = _buckets(limits.handshakes_per_did, slots)
         self._records_of_did = _buckets(limits.records_per_did, slots)
+        # Until when addresses are turned away; empty as long as nobody's records fail too often.
+        self._away_until_s: dict[str, float] = {}
 
     def request(self, scope: Scope, cost: float = 1) -> None:
         """Count a request of an address, before anything of it is read.
@@ -42,6 +47,34 @@ class Pacing:
         """
         if self._is_on:
             _take(self._requests, self._addresses.of(scope), cost)
+
+    def failed(self, scope: Scope) -> None:
+        """Count what is paid for only because it failed; raises as ``request``."""
+        if not self._is_on:
+            return
+        address, now_s = self._addresses.of(scope), time.monotonic()
+        wait_s = self._requests.take(address, now_s)
+        if wait_s:
+            if len(self._away_until_s) >= MAX_AWAY_COUNT:
+                self._away_until_s.clear()
+            self._away_until_s[address] = now_s + wait_s
+            raise ProblemError("rate_limited", retry_after_s=wait_s)
+
+    def check(self, scope: Scope) -> None:
+        """Turn an address away that has failed too often, before any work; raises as ``request``.
+
+        Cost: nothing as long as nobody has.
+        """
+        if not self._away_until_s:
+            return
+        address = self._addresses.of(scope)
+        until_s = self._away_until_s.get(address)
+        if until_s is None:
+            return
+        wait_s = until_s - time.monotonic()
+        if wait_s > 0:
+            raise ProblemError("rate_limited", retry_after_s=wait_s)
+        del self._away_until_s[address]
 
     def handshake(self, scope: Scope) -> None:
         """Count a handshake of an address; raises as ``request``."""
