@@ -26,6 +26,7 @@ from sage_native.gateway.pacing import Pacing
 from sage_native.gateway.preparing import ensure_secrets, opened_secrets
 from sage_native.gateway.request_nonces import HORIZON_MS, MachineNonces, StoredNonces
 from sage_native.gateway.rotation import KeyRotation, Keys
+from sage_native.gateway.siblings import Siblings
 from sage_native.gateway.state import StateDirectory
 from sage_native.replay import ReplaySet, ReplayWindowTable
 from sage_native.sessions import KeyRing, SessionManager, SessionPolicy
@@ -61,6 +62,7 @@ class Gateway:
         identities: Whom the gateway answers as.
         nonces: Where request nonces are admitted.
         windows: The replay windows that all workers share.
+        siblings: The other workers of the machine.
         challenges: When a client needs a challenge.
         behind: What opened records are handed to.
         storage: The store.
@@ -75,6 +77,7 @@ class Gateway:
     identities: Identities
     nonces: RequestNonces
     windows: ReplayWindowTable
+    siblings: Siblings
     challenges: ChallengePolicy
     behind: Behind
     storage: Storage
@@ -148,6 +151,12 @@ class Gateway:
         )
         self.rotation.start()
         stack.push_async_callback(self.rotation.stop)
+        # After all else, since others may hand something over at once.
+        from sage_native.gateway.routes.handed_over import taker  # noqa: PLC0415 - they know us
+
+        self.siblings = Siblings(state.path, taker(self))
+        await self.siblings.start()
+        stack.push_async_callback(self.siblings.stop)
 
     async def _open_stores(
         self, stack: AsyncExitStack, state: StateDirectory, ring: KeyRing

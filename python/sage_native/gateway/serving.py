@@ -165,6 +165,9 @@ class _Supervisor:
 
     def stop(self) -> int:
         """Tell all to end, and wait until they have; return 0 if all did well."""
+        # Once the workers have closed theirs too, a new client is refused instead of kept waiting.
+        for one in self._sockets.values():
+            one.close()
         for worker in self._workers:
             if worker.process.poll() is None:
                 worker.process.send_signal(signal.SIGTERM)

@@ -25,6 +25,7 @@ import uvicorn
 from sage_native.config import load_settings
 from sage_native.gateway.app import create_admin_app, create_app
 from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
+from sage_native.gateway.log_lines import set_up_logging
 from sage_native.gateway.preparing import opened_secrets
 from sage_native.gateway.state import StateDirectory
 
@@ -48,6 +49,7 @@ def main() -> None:
     """Serve one listener until SIGTERM or SIGINT."""
     listener, listening_fd, ready_fd = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     settings = _settings(json.loads(os.environ[SOURCE_VARIABLE]))
+    set_up_logging(settings.logging)
     forbid_core_dumps()
     end_with_parent()
     app = create_app(settings) if listener == "public" else create_admin_app(settings)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from sage_native.exceptions import AuthenticationError
 from sage_native.gateway.answers import JSON_TYPE, NO_CONTENT, json_answer
 from sage_native.gateway.endpoint import MAX_HANDSHAKE_LEN
+from sage_native.gateway.siblings import CONFIRMATION
 from sage_native.protocol import decode_json, encode_json
 
 if TYPE_CHECKING:
@@ -34,12 +36,22 @@ async def initiate(call: Call) -> Answer:
     # Once the client is known: by its name alone, strangers would spend what is the client's.
     gateway.pacing.handshake_of(request.client_did)
     await gateway.nonces.admit(request, now_ms)
-    message, _ = gateway.manager.accept(request)
+    message, session = gateway.manager.accept(request)
+    gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
     return json_answer(encode_json("accept", message))
 
 
 async def complete(call: Call) -> Answer:
-    """Take an M3; the session is stored before this is answered."""
-    text = await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN)
-    await call.gateway.manager.confirm(decode_json("confirm", text))
+    """Take an M3; the session is stored before this is answered.
+
+    One that waits in another worker is handed over to him.
+    """
+    message = decode_json("confirm", await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN))
+    try:
+        await call.gateway.manager.confirm(message)
+    except AuthenticationError:
+        answer = await call.gateway.siblings.hand_over(CONFIRMATION, message[:16], message)
+        if answer is None:
+            raise
+        return answer
     return NO_CONTENT

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import OverloadedError
+from sage_native.exceptions import AuthenticationError, OverloadedError
 from sage_native.gateway.answers import NO_CONTENT, RECORD_TYPE, send_answer
 from sage_native.gateway.endpoint import answer_of
 from sage_native.gateway.limits import ClientGoneError, read_body
 from sage_native.gateway.peers import Peer
 from sage_native.gateway.problems import ProblemError, problem
+from sage_native.gateway.siblings import RECORD
 from sage_native.protocol import MAX_PLAINTEXT_LEN, RECORD_OVERHEAD
 from sage_native.sessions.naming import session_id_of
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sage_native.gateway.answers import Answer
     from sage_native.gateway.gateway import Gateway
 
-__all__ = ["MAX_RECORD_LEN", "REQUEST_AAD", "RESPONSE_AAD", "RecordEndpoint"]
+__all__ = ["MAX_RECORD_LEN", "REQUEST_AAD", "RESPONSE_AAD", "RecordEndpoint", "exchange"]
 
 MAX_RECORD_LEN = MAX_PLAINTEXT_LEN + RECORD_OVERHEAD
 HEADER_LEN = 48
@@ -61,12 +62,12 @@ class RecordEndpoint:
             return await send_answer(send, problem(error.code, retry_after_s=error.retry_after_s))
         try:
             try:
-                record = await self._exchange(scope, receive)
+                record = await self._read_and_exchange(scope, receive)
             except Exception as error:  # noqa: BLE001 - what it is decides what is said
                 answer = self._refused(error, scope)
                 return await send_answer(send, answer) if answer is not None else None
-            if record is None:
-                return await send_answer(send, NO_CONTENT)
+            if not isinstance(record, bytes):
+                return await send_answer(send, record or NO_CONTENT)
             headers = (_RECORD_HEADER, (b"content-length", b"%d" % len(record)))
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": record})
@@ -74,9 +75,9 @@ class RecordEndpoint:
             in_flight.leave()
         return None
 
-    async def _exchange(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the sealed answer; None if the session was closed."""
+    async def _read_and_exchange(self, scope: Scope, receive: Receive) -> bytes | Answer | None:
         gateway = self._gateway
+        gateway.pacing.check(scope)
         record = await read_body(
             receive,
             scope["headers"],
@@ -86,23 +87,35 @@ class RecordEndpoint:
         )
         if session_id_of(record[_ID]) != scope["path_params"]["session_id"]:
             raise ProblemError("malformed_request")
-        session, plaintext = await gateway.manager.open(record, aad=REQUEST_AAD)
-        if not plaintext and session.closed:
-            return None
-        client_did = session.client_did
-        gateway.pacing.record_of(client_did)
-        answer, is_http = await gateway.behind.answer(
-            Peer(client_did, session.peer_key, session.session_id),
-            plaintext,
-            binary_http=record[_FLAGS_AT] & _BINARY_HTTP != 0,
-        )
-        aad = RESPONSE_AAD + record[:HEADER_LEN]
-        return session.seal(answer, aad=aad, answers=record, binary_http=is_http)
+        try:
+            return await exchange(gateway, record)
+        except AuthenticationError:
+            # It may be the first record of a session that waits for it in another worker.
+            answer = await gateway.siblings.hand_over(RECORD, record[_ID], record)
+            if answer is None:
+                raise
+            return answer
 
     def _refused(self, error: Exception, scope: Scope) -> Answer | None:
         if not isinstance(error, ClientGoneError):
             try:
-                self._gateway.pacing.request(scope)
+                self._gateway.pacing.failed(scope)
             except ProblemError as limited:
                 error = limited
         return answer_of(error, self._gateway, scope)
+
+
+async def exchange(gateway: Gateway, record: bytes) -> bytes | None:
+    """Return the sealed answer to a record; None if it closed the session."""
+    session, plaintext = await gateway.manager.open(record, aad=REQUEST_AAD)
+    if not plaintext and session.closed:
+        return None
+    client_did = session.client_did
+    gateway.pacing.record_of(client_did)
+    answer, is_http = await gateway.behind.answer(
+        Peer(client_did, session.peer_key, session.session_id),
+        plaintext,
+        binary_http=record[_FLAGS_AT] & _BINARY_HTTP != 0,
+    )
+    aad = RESPONSE_AAD + record[:HEADER_LEN]
+    return session.seal(answer, aad=aad, answers=record, binary_http=is_http)
