@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from sage_native import __version__
 from sage_native.exceptions import SageError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["detail", "health", "ready"]
 
 CHECK_S = 1.0
+_under_way: WeakKeyDictionary[Gateway, asyncio.Task[dict[str, str]]] = WeakKeyDictionary()
+"""However many ask, the store and what is behind are asked by one: nobody pays for a question."""
 
 
 async def health(_call: Call) -> Answer:
@@ -63,8 +66,17 @@ async def detail(call: Call) -> Answer:
 
 
 async def _checks(gateway: Gateway) -> dict[str, str]:
+    checking = _under_way.get(gateway)
+    if checking is None or checking.done():
+        checking = asyncio.get_running_loop().create_task(_states(gateway))
+        _under_way[gateway] = checking
+    # Shielded: who is cancelled takes no answer away from the others.
+    states = await asyncio.shield(checking)
+    return {"accepting": "ok" if gateway.is_open else "draining", **states}
+
+
+async def _states(gateway: Gateway) -> dict[str, str]:
     return {
-        "accepting": "ok" if gateway.is_open else "draining",
         "store": await _state(gateway.storage.check()),
         "behind": await _state(gateway.behind.check()),
     }
