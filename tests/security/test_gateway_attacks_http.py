@@ -573,6 +573,40 @@ async def test_forwarded_addresses(tmp_path: Path) -> None:
         assert (await ask(app, "GET", "/v1/health", client=("192.0.2.1", 1))).status == 200
 
 
+async def test_forged_records_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`X-Forwarded-For` from an unlisted peer
+
+    Records are paid for by whom they come from, so what is forged is paid for by its address; an
+    address that cannot pay buys no look into the store.
+    """
+    limits = {
+        "features.rate_limiting": True,
+        "limits.requests_per_address": {"rate": 0.001, "burst": 3},
+    }
+    async with open_arena(attack_settings(tmp_path, limits)) as arena:
+        app = PublicApp(arena.gateway)
+        store = arena.gateway.manager._loader._store
+        looked_up: list[str] = []
+        read = store.get
+
+        async def counted(session_id: str) -> object:
+            looked_up.append(session_id)
+            return await read(session_id)
+
+        monkeypatch.setattr(store, "get", counted)
+        statuses = []
+        for number in range(50):
+            session_id = f"{number:08x}-0000-0000-0000-000000000000"
+            record = b"\1\1\0\0" + bytes.fromhex(session_id.replace("-", "")) + bytes(100)
+            headers = [RECORD, (b"x-forwarded-for", b"203.0.113.%d" % number)]
+            path = f"/v1/sessions/{session_id}/messages"
+            answer = await ask(app, "POST", path, headers=headers, body=record)
+            statuses.append(answer.status)
+        assert statuses == [401] * 3 + [429] * 47
+        assert len(looked_up) <= 4
+        await arena.look()
+
+
 TROUBLES = ("refuse", "silent", "garbage", "slow")
 STORE_UNAVAILABLE = (503, "store_unavailable")
 
@@ -625,6 +659,35 @@ async def test_a_store_in_trouble(tmp_path: Path, redis_server: RedisServer, tro
             await recovered(arena)
             challenge = await challenge_of(arena, client)
             assert (await client.post(INITIATE, pen.json(challenge=challenge))).status_code == 200
+
+
+async def test_many_who_ask_whether_it_is_ready(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """store unreachable, slow, returning garbage; pool exhausted
+
+    Nothing limits who asks for readiness, so asking must not exhaust the store's connections.
+    """
+    begun, go = 0, asyncio.Event()
+
+    async def check() -> None:
+        nonlocal begun
+        begun += 1
+        await go.wait()
+
+    monkeypatch.setattr(arena.gateway.storage, "check", check)
+    for _ in range(2):
+        begun = 0
+        go.clear()
+        calls = [asyncio.create_task(arena.public.get("/v1/ready")) for _ in range(50)]
+        while begun == 0:
+            await asyncio.sleep(0)
+        calls[0].cancel()
+        await asyncio.sleep(0.01)
+        go.set()
+        answers = await asyncio.gather(*calls[1:])
+        assert {answer.status_code for answer in answers} == {200}
+        assert begun == 1
 
 
 async def challenge_of(arena: Arena, client: Agent, **changes: int) -> bytes:
