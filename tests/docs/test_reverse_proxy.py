@@ -48,7 +48,7 @@ def seconds(name: str, text: str) -> int:
 
 def test_the_settings_start_in_production(tmp_path: Path) -> None:
     settings = settings_of(block("yaml production gateway.yaml"), tmp_path)
-    assert settings.server.workers == 1
+    assert settings.server.workers == 2
     assert settings.server.trusted_proxies
 
 
