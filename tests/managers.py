@@ -71,7 +71,7 @@ class WatchedStore(SessionStore):
 
     def __init__(self, inner: SessionStore | None = None) -> None:
         self.inner = MemorySessionStore() if inner is None else inner
-        self.name = self.inner.name
+        self.name, self.dids = self.inner.name, self.inner.dids
         self.calls: Counter[str] = Counter()
         self.down: set[str] = set()
         self.lost: set[str] = set()
@@ -91,8 +91,10 @@ class WatchedStore(SessionStore):
             raise StorageError("the answer was lost")
         return answer
 
-    async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
-        await self._call("create", row, client_limit=client_limit)
+    async def create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> None:
+        await self._call("create", row, client_limit=client_limit, unless_revoked=unless_revoked)
 
     async def get(self, session_id: str) -> SessionRow | None:
         row: SessionRow | None = await self._call("get", session_id)
@@ -196,9 +198,17 @@ class Site:
         return client
 
 
-async def registered(site: Site) -> DidRegistry:
-    """Let the site's workers ask a registry, which lists Alice."""
-    registry = DidRegistry(MemoryDidStore())
+async def registered(site: Site, *, beside: bool = False) -> DidRegistry:
+    """Let the site's workers ask a registry, which lists Alice.
+
+    Args:
+        site: Whose.
+        beside: Keep its records in the storage of the sessions, which sees revocations then.
+    """
+    dids = MemoryDidStore()
+    registry = DidRegistry(dids)
+    if beside:
+        site.store = WatchedStore(MemorySessionStore(dids=dids))
     alice = site.agents.alice.verifying_key
     await registry.register(alice.did, [alice.to_bytes()])
     site.registry = registry

@@ -6,6 +6,10 @@ made-up names drives no real one out. However many ask for a DID at once, the st
 
 A revocation is seen at once by the registry that revokes, and by others when what they remember is
 over: ``life_s`` at the latest.
+
+Nothing takes a registration back but its revocation, and its keys stay as they are. So keys that
+are remembered were checked and are those of today, unless the DID is revoked; who can tell that it
+is not needs no look-up.
 """
 
 from __future__ import annotations
@@ -67,6 +71,11 @@ class DidRegistry:
         self._unbegun: dict[str, asyncio.Task[Keys]] = {}
         self._under_way: set[asyncio.Task[Keys]] = set()
 
+    @property
+    def store(self) -> DidStore | None:
+        """Where records are kept."""
+        return self._store
+
     async def resolve(self, did: str, *, fresh: bool = False) -> Keys:
         """Return the keys that a DID lists.
 
@@ -100,6 +109,16 @@ class DidRegistry:
             lookup.add_done_callback(lambda done: self._looked_up(did, done))
         # Shielded: who is cancelled takes no answer away from the others.
         return await asyncio.shield(lookup)
+
+    def remembers(self, did: str, key: bytes) -> bool:
+        """Tell whether a DID is remembered to list a key, without asking the store.
+
+        It did then. It does now unless it was revoked meanwhile, which is for the caller to rule
+        out: by ``SessionStore.create`` with ``unless_revoked``, where ``store`` is its ``dids``.
+
+        Cost: about 0.5 µs.
+        """
+        return any(key == one.to_bytes() for one in self._known.find(did) or ())
 
     async def register(
         self, did: str, keys: Sequence[bytes], *, owner: str = "", now_ms: int | None = None
@@ -178,6 +197,9 @@ class DidRegistry:
             return resolve_did_key(did) if self._any_did_key else ()
         if record.revoked_ms is not None:
             return ()
+        remembered = self._known.find(did)
+        if remembered and record.keys == tuple(key.to_bytes() for key in remembered):
+            return remembered  # checked when they were found first: it is most of what this costs
         try:
             return _checked_keys(did, record.keys)
         except UsageError as error:

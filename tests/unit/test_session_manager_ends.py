@@ -31,10 +31,10 @@ class LateRow:
         self.row: SessionRow | None = None
         self.store.create = self.create  # type: ignore[method-assign]
 
-    async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
+    async def create(self, row: SessionRow, **conditions: object) -> None:
         del self.store.create
         self.row = row
-        raise StorageError(f"no answer within 5 s, limit {client_limit}")
+        raise StorageError(f"no answer within 5 s, {conditions}")
 
     async def arrives(self) -> None:
         assert self.row is not None

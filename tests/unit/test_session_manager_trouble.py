@@ -15,6 +15,7 @@ from sage_native.exceptions import (
     AuthenticationError,
     CapacityError,
     KeyUnavailableError,
+    OverloadedError,
     RekeyRequiredError,
     ReplayDetectedError,
     StorageError,
@@ -331,7 +332,7 @@ async def test_a_flood_of_unknown_sessions_is_bounded_and_harms_no_hot_one() -> 
     results = await asyncio.gather(*flood, return_exceptions=True)
     kinds = [type(result) for result in results]
     assert kinds.count(AuthenticationError) == 8
-    assert kinds.count(CapacityError) == 992
+    assert kinds.count(OverloadedError) == 992
     assert len(worker) == 1
     assert not worker._loader._loads
     with pytest.raises(AuthenticationError):
@@ -343,7 +344,7 @@ async def test_a_flood_of_requests_to_rekey_leaves_nothing_behind() -> None:
     worker = site.worker(max_loads=8)
     requests = [os.urandom(84) for _ in range(200)]
     results = await asyncio.gather(*map(worker.rekey, requests), return_exceptions=True)
-    assert {type(result) for result in results} == {AuthenticationError, CapacityError}
+    assert {type(result) for result in results} == {AuthenticationError, OverloadedError}
     assert len(worker._rekeyer.turns) == 0
     assert len(worker) == 0
 

@@ -4,13 +4,20 @@ The row comes first and the question after it. Who revokes a DID marks it as rev
 deletes the rows of its sessions; so either that deletion finds our row, or our question finds the
 mark. The other way round a session that is made in the instant of its revocation would stay. The
 same holds for a session that is closed here while its row is on its way.
+
+Where the registry's records lie beside the sessions, the store asks the question itself, and by the
+same rule: see `SessionStore.create`. It only knows who is revoked, so the registry must remember
+that the client lists this key; the rest of what a look-up could find never changes.
+
+Whoever waits may be cancelled, and the row is on its way all the same. So what follows the store's
+answer belongs to no caller: it is done when the answer comes, and in a task where it has to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sage_native import events
 from sage_native.exceptions import (
@@ -22,11 +29,12 @@ from sage_native.exceptions import (
     UsageError,
 )
 from sage_native.sessions import over
+from sage_native.sessions.waiters import Waiters
 from sage_native.storage.base import now_or_clock
 from sage_native.storage.rows import SessionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Coroutine, Mapping
 
     from sage_native.dids import DidRegistry
     from sage_native.protocol import Session
@@ -58,7 +66,7 @@ class Maker:
         self._loader = loader
         self._policy = policy
         self._registry = registry
-        self._making: dict[str, asyncio.Task[None]] = {}
+        self._making: dict[str, Waiters] = {}
 
     async def confirm(self, session: Session, now_ms: int | None = None) -> None:
         """Make a session last that its client has confirmed; records that come meanwhile wait.
@@ -68,7 +76,10 @@ class Maker:
             CapacityError: The client has its most sessions.
             StorageError: It could not be stored. The session has ended, whatever is raised.
         """
-        await self._once(session.session_id, lambda: self._confirm(session, now_ms))
+        waiters = self._making.get(session.session_id)
+        if waiters is None:
+            waiters = self._begin_confirm(session, now_ms)
+        await waiters.wait()
 
     async def create(
         self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
@@ -82,33 +93,55 @@ class Maker:
         """
         if session.session_id in self._making or session.session_id in self._served.table:
             raise UsageError("a session of this id is served already")
-        await self._once(session.session_id, lambda: self._create(session, metadata, now_ms))
+        row = self._row(session, metadata, now_ms)
+        waiters = self._making[session.session_id] = Waiters()
+        self._served.coming[session.session_id] = session
+        self._go_on(session, self._create(session, row))
+        await waiters.wait()
 
     async def finish(self) -> None:
         """Wait until nothing is being made."""
         while self._making:
-            await asyncio.wait(self._making.values())
+            await self.settled(next(iter(self._making)))
 
     async def settled(self, session_id: str) -> None:
         """Wait until a session is not being made; whether it was is for others to see."""
-        task = self._making.get(session_id)
-        if task is not None:
-            await asyncio.wait([task])
+        waiters = self._making.get(session_id)
+        if waiters is not None:
+            with contextlib.suppress(Exception):  # its own callers are told
+                await waiters.wait()
 
-    async def _once(self, session_id: str, make: Callable[[], Coroutine[None, None, None]]) -> None:
-        task = self._making.get(session_id)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(make())
-            self._making[session_id] = task
-            task.add_done_callback(lambda done: self._made(session_id, done))
-        # Shielded: who is cancelled leaves no session half made.
-        await asyncio.shield(task)
+    def _begin_confirm(self, session: Session, now_ms: int | None) -> Waiters:
+        try:
+            row = self._row(session, None, now_ms)
+        except BaseException:
+            self._served.end(session.session_id)
+            raise
+        waiters = self._making[session.session_id] = Waiters()
+        asks = self._asks(session)
+        if asks.registry:
+            self._go_on(session, self._confirm(session, self._store_row(session, row, asks), asks))
+        else:
+            storing = self._store.begin_create(
+                row, client_limit=self._limit(session), unless_revoked=asks.store
+            )
+            storing.add_done_callback(lambda done: self._stored(session, done, asks))
+        return waiters
 
-    async def _confirm(self, session: Session, now_ms: int | None) -> None:
+    def _stored(self, session: Session, storing: asyncio.Future[None], asks: _Asks) -> None:
+        is_stored = not storing.cancelled() and storing.exception() is None
+        self._served.stored_count += is_stored
+        if is_stored and not session.closed:
+            self._confirmed(session)
+            self._made(session, storing)
+        else:
+            self._go_on(session, self._confirm(session, storing, asks))
+
+    async def _confirm(self, session: Session, storing: Awaitable[None], asks: _Asks) -> None:
         session_id = session.session_id
         try:
-            await self._store_row(session, None, now_ms)
-        except (ConflictError, CapacityError):
+            await storing
+        except (AuthenticationError, ConflictError, CapacityError):
             self._served.end(session_id)
             raise  # no row, or none of ours
         except BaseException:
@@ -117,18 +150,21 @@ class Maker:
             self._served.end(session_id)
             self._served.over.add(session_id, for_s=over.UNKNOWN_WRITE_S)
             raise
-        await self._end_unless_listed(session)
-        self._served.half_open.discard(session_id)
+        await self._end_unless_listed(session, asks)
+        self._confirmed(session)
+
+    def _confirmed(self, session: Session) -> None:
+        self._served.half_open.discard(session.session_id)
         events.session_started(session.role)
 
-    async def _create(
-        self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
-    ) -> None:
-        session_id = session.session_id
-        self._served.coming[session_id] = session
+    async def _create(self, session: Session, row: SessionRow) -> None:
+        session_id, asks = session.session_id, self._asks(session)
         try:
-            await self._store_row(session, metadata, now_ms)
-            await self._end_unless_listed(session)
+            await self._store_row(session, row, asks)
+            await self._end_unless_listed(session, asks)
+        except AuthenticationError:
+            session.close()
+            raise
         finally:
             del self._served.coming[session_id]
         try:
@@ -138,24 +174,40 @@ class Maker:
             raise
         events.session_started(session.role)
 
-    async def _store_row(
+    def _row(
         self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
-    ) -> None:
+    ) -> SessionRow:
         wrapped = session.wrap(self._keys.current, store=self._store.name, now_ms=now_ms)
         if wrapped is None:
             raise SessionStateError("a session without a row cannot be stored")
-        row = SessionRow(
+        return SessionRow(
             wrapped, session.idle_timeout_s, now_or_clock(now_ms), metadata=dict(metadata or {})
         )
+
+    def _asks(self, session: Session) -> _Asks:
+        registry = self._registry
+        if registry is None or session.role != "responder":
+            return _Asks(store=False, registry=False)
+        beside = self._store.dids
+        knows = (
+            beside is not None
+            and beside is registry.store
+            and registry.remembers(session.client_did, session.peer_key)
+        )
+        return _Asks(store=knows, registry=not knows)
+
+    def _limit(self, session: Session) -> int | None:
         is_served = session.role == "responder"
-        limit = self._policy.max_sessions_per_client if is_served else None
-        await self._store.create(row, client_limit=limit)
+        return self._policy.max_sessions_per_client if is_served else None
+
+    async def _store_row(self, session: Session, row: SessionRow, asks: _Asks) -> None:
+        await self._store.create(row, client_limit=self._limit(session), unless_revoked=asks.store)
         self._served.stored_count += 1
 
-    async def _end_unless_listed(self, session: Session) -> None:
+    async def _end_unless_listed(self, session: Session, asks: _Asks) -> None:
         """End a session, and delete its row, unless its client is listed and nobody ended it."""
         try:
-            await self._check_listed(session)
+            await self._check_listed(session, asks)
         except BaseException:
             session.close()
             self._served.end(session.session_id)
@@ -163,15 +215,25 @@ class Maker:
                 await self._loader.delete(session.session_id, surely=True)
             raise
 
-    async def _check_listed(self, session: Session) -> None:
-        if self._registry is not None and session.role == "responder" and not session.closed:
+    async def _check_listed(self, session: Session, asks: _Asks) -> None:
+        if asks.registry and self._registry is not None and not session.closed:
             keys = await self._registry.resolve(session.client_did, fresh=True)
             if session.peer_key not in [key.to_bytes() for key in keys]:
                 raise AuthenticationError("authentication failed")
         if session.closed:
             raise AuthenticationError("authentication failed")
 
-    def _made(self, session_id: str, task: asyncio.Task[None]) -> None:
-        del self._making[session_id]
-        if not task.cancelled():
-            task.exception()  # seen by those who wait; nobody may be left
+    def _go_on(self, session: Session, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._making[session.session_id].work = task
+        task.add_done_callback(lambda done: self._made(session, done))
+
+    def _made(self, session: Session, outcome: asyncio.Future[None]) -> None:
+        self._making.pop(session.session_id).settle(outcome)
+
+
+class _Asks(NamedTuple):
+    """Who is asked about revocation: the store, as it stores, or the registry after it."""
+
+    store: bool
+    registry: bool

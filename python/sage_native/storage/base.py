@@ -12,6 +12,7 @@ refused. Cancelling a call gives up the answer, not the deed.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import hashlib
 import re
@@ -68,23 +69,51 @@ class SessionStore(ABC):
     Attributes:
         name: What every row is bound to: wrap and unwrap with ``store=name``. Rows of other names
             in the same backend are never seen.
+        dids: The DID store whose revocations `create` sees: that very object, which keeps its
+            records beside the sessions. None where there is none.
     """
 
     name: str
+    dids: DidStore | None = None
 
     @abstractmethod
-    async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
+    async def create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> None:
         """Store a new session.
+
+        A revocation and a creation that meet leave no session. Who revokes a DID waits for
+        ``dids.revoke``, and then asks for ``delete_of_did``. So a row is stored either before that
+        deletion looks, which finds it, or the revocation stood before the row did, and then
+        ``unless_revoked`` sees it. An adapter must leave no third case: a creation that looked
+        before the revocation, and whose row comes to light after the deletion has looked. Either
+        one transaction at a time writes, or the row comes first and the look at the DID after it.
 
         Args:
             row: Of an id that is not stored.
             client_limit: The most sessions of one client DID; decided with the insertion.
+            unless_revoked: Store nothing if the client's DID is revoked in ``dids``. One that is
+                not registered is not revoked.
 
         Raises:
+            AuthenticationError: The client's DID is revoked. Nothing is stored.
             ConflictError: A session of this id is stored. It is untouched.
             CapacityError: The client has that many sessions, or the store is full.
+            UsageError: ``unless_revoked``, and there are no ``dids``.
             StorageError: Outcome unknown.
         """
+
+    def begin_create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> asyncio.Future[None]:
+        """Begin to `create`, for callers who may be cancelled while the answer must not be lost.
+
+        Returns:
+            The outcome to come. It belongs to whoever asked: cancelling it gives up the answer.
+        """
+        return asyncio.ensure_future(
+            self.create(row, client_limit=client_limit, unless_revoked=unless_revoked)
+        )
 
     @abstractmethod
     async def get(self, session_id: str) -> SessionRow | None:
@@ -165,6 +194,13 @@ class SessionStore(ABC):
     @abstractmethod
     async def count(self, *, client_did: str | None = None) -> int:
         """Count the rows, of one client or of all."""
+
+    def _check_dids(self, *, wanted: bool) -> None:
+        if wanted and self.dids is None:
+            raise UsageError(
+                f"the session store {self.name!r} has no DIDs beside it: ask a registry after "
+                "create, not create with unless_revoked"
+            )
 
 
 class NonceStore(ABC):

@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import CapacityError, ConflictError, ReplayDetectedError, StorageError
+from sage_native.exceptions import (
+    AuthenticationError,
+    CapacityError,
+    ConflictError,
+    ReplayDetectedError,
+    StorageError,
+)
 from sage_native.replay import ReplaySet
 from sage_native.storage.base import (
     DidStore,
@@ -41,16 +47,29 @@ class MemorySessionStore(SessionStore):
     Args:
         name: What rows are bound to.
         capacity: The most sessions; more are refused.
+        dids: The DIDs whose revocations ``create`` is to see.
     """
 
-    def __init__(self, name: str = "sessions", *, capacity: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        name: str = "sessions",
+        *,
+        capacity: int = 1_000_000,
+        dids: MemoryDidStore | None = None,
+    ) -> None:
         check_store_name(name)
         self.name = name
+        self.dids: MemoryDidStore | None = dids
         self._capacity = capacity
         self._rows: dict[str, SessionRow] = {}
 
-    async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
+    async def create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> None:
         session = row.session
+        self._check_dids(wanted=unless_revoked)
+        if unless_revoked and self.dids is not None and self.dids.is_revoked(session.client_did):
+            raise AuthenticationError("authentication failed")
         if session.session_id in self._rows:
             raise ConflictError(f"session {session.session_id} is stored already")
         if len(self._rows) >= self._capacity:
@@ -216,6 +235,11 @@ class MemoryDidStore(DidStore):
             self._records[did] = replace(record, revoked_ms=now_or_clock(now_ms))
         return record is not None
 
+    def is_revoked(self, did: str) -> bool:
+        """Tell whether a DID is revoked; one that is not registered is not."""
+        record = self._records.get(did)
+        return record is not None and record.revoked_ms is not None
+
     async def page(
         self, *, owner: str | None = None, after: str | None = None, limit: int = 100
     ) -> tuple[tuple[DidRecord, ...], str | None]:
@@ -266,7 +290,9 @@ class MemoryStorage(Storage):
     def sessions(self, name: str = "sessions") -> MemorySessionStore:
         store = self._stores.get(name)
         if store is None:
-            store = self._stores[name] = MemorySessionStore(name, capacity=self._capacity)
+            store = self._stores[name] = MemorySessionStore(
+                name, capacity=self._capacity, dids=self.dids
+            )
         return store
 
     async def session_store_names(self) -> Sequence[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from sage_native.exceptions import CapacityError, ConflictError, UsageError
 from sage_native.storage.contract.made import ALICE, BOB, MINUTE_MS, clock_ms, row, wrapped
+from sage_native.storage.contract.revocations import RevocationContract
 from sage_native.storage.rows import Activity
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["SessionStoreContract"]
 UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 
 
-class SessionStoreContract:
+class SessionStoreContract(RevocationContract):
     """Tests of `Storage.sessions`."""
 
     async def test_a_row_comes_back_as_it_was_stored(self, storage: Storage) -> None:

@@ -135,7 +135,7 @@ class PostgresStorage(Storage):
     def sessions(self, name: str) -> PostgresSessionStore:
         """Return the session store of a name; the same one for the same name."""
         if name not in self._sessions:
-            self._sessions[name] = PostgresSessionStore(self._connections, name)
+            self._sessions[name] = PostgresSessionStore(self._connections, name, self.dids)
         return self._sessions[name]
 
     async def session_store_names(self) -> Sequence[str]:

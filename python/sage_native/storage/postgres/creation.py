@@ -8,6 +8,13 @@ until the commit: count, then insert, and nobody with a limit for the same clien
 between. Locks are taken in the order of their keys, before any row is. A session that is created
 without a limit takes no lock and may come on top at any time.
 
+Whether a client is revoked is asked after the commit, in a statement of its own; what should not
+have been stored is deleted then. Asked before, or in the statement that inserts, it would be a look
+at a moment when a revocation that is under way cannot be seen, while our row cannot be seen by the
+deletion that follows it. As it is: a revocation that was committed before our look is seen by it;
+one that was committed later finds our row committed, and so does the deletion after it. That holds
+for a DID without a record too, where there is no row to lock.
+
 A row that the schema refuses fails its statement. Then the batch is stored in halves, until it
 fails its caller and nobody else.
 """
@@ -21,7 +28,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from sage_native.exceptions import CapacityError, ConflictError, SageError, UsageError
+from sage_native.exceptions import (
+    AuthenticationError,
+    CapacityError,
+    ConflictError,
+    SageError,
+    UsageError,
+)
 from sage_native.storage.postgres.session_rows import COLUMNS, TYPES, columns_of
 
 if TYPE_CHECKING:
@@ -47,6 +60,15 @@ _COUNTS = """
 SELECT client_did, count(*) FROM sessions
 WHERE store_name = $1 AND client_did = ANY ($2::text[]) GROUP BY client_did
 """
+_REVOKED = "SELECT did FROM dids WHERE did = ANY ($1::text[]) AND revoked_ms IS NOT NULL"
+_TAKE_BACK = """
+WITH locked AS MATERIALIZED (
+    SELECT session_id FROM sessions WHERE store_name = $1 AND session_id = ANY ($2::uuid[])
+    ORDER BY session_id FOR UPDATE
+)
+DELETE FROM sessions USING locked
+WHERE store_name = $1 AND sessions.session_id = locked.session_id
+"""
 _STORED = """
 SELECT session_id FROM sessions WHERE store_name = $1 AND session_id = ANY ($2::uuid[])
 """
@@ -58,6 +80,7 @@ class Creation:
 
     row: SessionRow
     client_limit: int | None
+    unless_revoked: bool
 
 
 async def create_many(
@@ -105,7 +128,31 @@ class _Batch:
         for place in places:
             if wanted[place].row.session.session_id in created:
                 answers[place] = None
+        await self._take_back(connection, wanted, answers)
         return answers
+
+    async def _take_back(
+        self,
+        connection: asyncpg.Connection,
+        wanted: Sequence[Creation],
+        answers: list[SageError | None],
+    ) -> None:
+        """Delete what was stored, and is committed, for clients that are revoked."""
+        places = [
+            place
+            for place, answer in enumerate(answers)
+            if answer is None and wanted[place].unless_revoked
+        ]
+        clients = {wanted[place].row.session.client_did for place in places}
+        if not clients:
+            return
+        revoked = {row[0] for row in await connection.fetch(_REVOKED, list(clients))}
+        places = [place for place in places if wanted[place].row.session.client_did in revoked]
+        if places:
+            ids = [wanted[place].row.session.session_id for place in places]
+            await connection.execute(_TAKE_BACK, self._store_name, ids)
+        for place in places:
+            answers[place] = AuthenticationError("authentication failed")
 
     async def _insert(self, connection: asyncpg.Connection, rows: Sequence[SessionRow]) -> set[str]:
         some = await connection.fetchrow(_INSERT, self._store_name, *columns_of(rows))

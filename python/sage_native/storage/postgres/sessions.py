@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sage_native.exceptions import SageError
     from sage_native.protocol import WrappedSession
     from sage_native.storage.postgres.connection import Connections
+    from sage_native.storage.postgres.dids import PostgresDidStore
     from sage_native.storage.rows import Activity, SessionRow
 
 __all__ = ["PostgresSessionStore"]
@@ -92,9 +93,10 @@ _DELETE_EXPIRED = _DELETE_SLICE.format(
 class PostgresSessionStore(SessionStore):
     """Sessions of one name in one database; made by `PostgresStorage`."""
 
-    def __init__(self, connections: Connections, name: str) -> None:
+    def __init__(self, connections: Connections, name: str, dids: PostgresDidStore) -> None:
         check_store_name(name)
         self.name = name
+        self.dids: PostgresDidStore = dids
         self._connections = connections
         self._loads = Loads(connections, name)
         self._creations: Batcher[Creation, SageError | None] = Batcher(
@@ -104,9 +106,11 @@ class PostgresSessionStore(SessionStore):
             timeout_s=connections.timeout_s,
         )
 
-    async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
+    async def create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> None:
         """Store a new session, together with others that are created at the same time."""
-        refused = await self._creations.ask(Creation(row, client_limit))
+        refused = await self._creations.ask(Creation(row, client_limit, unless_revoked))
         if refused is not None:
             raise refused
 

@@ -101,7 +101,10 @@ class RedisSessionStore(SessionStore):
         await self._reads.aclose()
         await self._writes.aclose()
 
-    async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
+    async def create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> None:
+        self._check_dids(wanted=unless_revoked)
         session = row.session
         deadline = self._topology.deadline()
         if not self._is_named:

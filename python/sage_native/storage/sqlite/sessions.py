@@ -1,27 +1,28 @@
 """Sessions in SQLite.
 
-Questions that come in crowds (a new session, one row) are joined: their arguments travel as JSON,
-the sealed secrets in one blob, and the answer is one row of JSON.
+Questions that come in crowds (a new session, one row) are joined; what one of them answers about
+many rows comes as one row of JSON.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sage_native.exceptions import CapacityError, ConflictError, StorageError
 from sage_native.storage.base import SessionStore, check_page, check_store_name, now_or_clock
 from sage_native.storage.rows import Page, SessionStatus, check_metadata
 from sage_native.storage.sqlite import session_rows
-from sage_native.storage.sqlite.connection import is_full
+from sage_native.storage.sqlite.creation import Creation, create_many
 
 if TYPE_CHECKING:
+    import asyncio
     import sqlite3
     from collections.abc import Mapping, Sequence
 
     from sage_native.protocol import WrappedSession
     from sage_native.storage.rows import Activity, SessionRow
+    from sage_native.storage.sqlite.dids import SqliteDidStore
     from sage_native.storage.sqlite.reader import Reader
     from sage_native.storage.sqlite.writer import Writer
 
@@ -31,15 +32,6 @@ _SLICE_LEN = 5000
 """How many rows are looked at, or deleted, at a time."""
 
 _OF_IDS = "WHERE store_name = ?1 AND session_id IN (SELECT value FROM json_each(?2)))"
-_STORED_OF = """
-SELECT json_group_array(wanted.value) FROM json_each(?2) AS wanted
-WHERE EXISTS (SELECT 1 FROM sessions WHERE store_name = ?1 AND session_id = wanted.value)
-"""
-_COUNTS_OF = """
-SELECT json_group_object(client.value, (
-    SELECT count(*) FROM sessions WHERE store_name = ?1 AND client_did = client.value
-)) FROM json_each(?2) AS client
-"""
 _TOUCH = """
 UPDATE sessions SET
     last_activity_ms = max(last_activity_ms, json_extract(used.value, '$[0]')),
@@ -82,28 +74,28 @@ WHERE store_name = ?1 AND session_id IN (SELECT value FROM json_each(?2))
 """
 
 
-class _New(NamedTuple):
-    row: SessionRow
-    client_limit: int | None
-
-
 class SqliteSessionStore(SessionStore):
     """Sessions of one name in one file; made by `SqliteStorage`."""
 
-    def __init__(self, writer: Writer, reader: Reader, name: str) -> None:
+    def __init__(self, writer: Writer, reader: Reader, name: str, dids: SqliteDidStore) -> None:
         check_store_name(name)
         self.name = name
+        self.dids: SqliteDidStore = dids
         self._writer = writer
         self._reader = reader
 
-    async def create(self, row: SessionRow, *, client_limit: int | None = None) -> None:
+    async def create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> None:
         """Store a new session."""
-        try:
-            await self._writer.ask(self._create, _New(row, client_limit))
-        except StorageError as error:
-            if is_full(error.__cause__):
-                raise CapacityError(f"{self._writer.label} has no room") from error.__cause__
-            raise
+        await self.begin_create(row, client_limit=client_limit, unless_revoked=unless_revoked)
+
+    def begin_create(
+        self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
+    ) -> asyncio.Future[None]:
+        """Begin to store a new session; no task is needed for it."""
+        creation = Creation(row, client_limit, unless_revoked)
+        return self._writer.begin(self._create, creation, full=CapacityError)
 
     async def get(self, session_id: str) -> SessionRow | None:
         """Return the row, or None."""
@@ -260,31 +252,8 @@ class SqliteSessionStore(SessionStore):
                 rows[columns[0]] = error
         return [rows.get(session_id) for session_id in session_ids]
 
-    def _create(self, connection: sqlite3.Connection, items: list[_New]) -> list[Any]:
-        """Store new sessions in order; return None or what is wrong, for each."""
-        ids = json.dumps([item.row.session.session_id for item in items])
-        stored = set(_one(connection, _STORED_OF, (self.name, ids)))
-        limited = {item.row.session.client_did for item in items if item.client_limit is not None}
-        counts: Counter[str] = Counter()
-        if limited:
-            clients = json.dumps(sorted(limited))
-            counts.update(_one(connection, _COUNTS_OF, (self.name, clients)))
-        answers: list[Any] = []
-        chosen: list[SessionRow] = []
-        for row, client_limit in items:
-            session_id, client_did = row.session.session_id, row.session.client_did
-            if session_id in stored:
-                answers.append(ConflictError(f"session {session_id} is stored already"))
-            elif client_limit is not None and counts[client_did] >= client_limit:
-                answers.append(CapacityError(f"{client_did} has {client_limit} sessions already"))
-            else:
-                stored.add(session_id)
-                counts[client_did] += 1
-                chosen.append(row)
-                answers.append(None)
-        if chosen:
-            session_rows.insert(connection, self.name, chosen)
-        return answers
+    def _create(self, connection: sqlite3.Connection, wanted: list[Creation]) -> list[Any]:
+        return create_many(connection, self.name, wanted)
 
 
 def _one(connection: sqlite3.Connection, query: str, arguments: Any) -> Any:  # noqa: ANN401

@@ -113,7 +113,9 @@ class SqliteStorage(Storage):
         """Return the session store of a name, 1 to 255 bytes."""
         store = self._names.get(name)
         if store is None:
-            store = self._names[name] = SqliteSessionStore(self._writer, self._reader, name)
+            store = self._names[name] = SqliteSessionStore(
+                self._writer, self._reader, name, self.dids
+            )
         return store
 
     async def session_store_names(self) -> Sequence[str]:

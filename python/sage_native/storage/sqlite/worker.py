@@ -30,6 +30,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sage_native.exceptions import ConfigurationError, SageError, StorageError
+from sage_native.storage.sqlite.connection import is_full
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,6 +59,7 @@ class Question:
         item: What it is asked about.
         future: Settled in the caller's loop only.
         turn: What was asked together with it.
+        full: What is raised if there is no room for it.
         answer: The answer or the exception; UNANSWERED until there is one.
     """
 
@@ -65,6 +67,7 @@ class Question:
     item: Any
     future: asyncio.Future[Any]
     turn: Turn
+    full: type[SageError]
     answer: Any = UNANSWERED
 
     def is_wanted(self) -> bool:
@@ -122,14 +125,34 @@ class Worker(ABC):
             StorageError: No answer within ``timeout_s``, or SQLite failed; its error is the cause.
             SageError: What ``work`` returned for the item.
         """
-        self._check_usable()
+        return await self.begin(work, item)
+
+    def begin(
+        self,
+        work: Callable[[sqlite3.Connection, list[Item]], Sequence[Answer]],
+        item: Item,
+        *,
+        full: type[SageError] = StorageError,
+    ) -> asyncio.Future[Answer]:
+        """Ask as `ask` does, and return the answer to come.
+
+        Args:
+            work: What is asked.
+            item: What it is asked about.
+            full: What to raise if the disk or the file has no more room.
+        """
         loop = asyncio.get_running_loop()
-        turn = self._gathering.get(loop) or self._begin_turn(loop)
         future: asyncio.Future[Answer] = loop.create_future()
-        turn.questions.append(Question(work, item, future, turn))
+        try:
+            self._check_usable()
+        except StorageError as error:
+            future.set_exception(error)
+            return future
+        turn = self._gathering.get(loop) or self._begin_turn(loop)
+        turn.questions.append(Question(work, item, future, turn, full))
         if len(turn.questions) >= MAX_BATCH_LEN:
             self._end_turn(turn)
-        return await future
+        return future
 
     async def ask_alone(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Ask something that cannot be joined.
@@ -221,7 +244,7 @@ class Worker(ABC):
     def _fail(self, questions: Iterable[Question], error: Exception) -> None:
         for question in questions:
             if question.answer is UNANSWERED:
-                question.answer = self._failure(error)
+                question.answer = self._failure(question, error)
 
     def _finish(self, questions: Iterable[Question]) -> None:
         for question in questions:
@@ -230,15 +253,16 @@ class Worker(ABC):
             elif isinstance(question.answer, Exception) and not isinstance(
                 question.answer, SageError
             ):
-                question.answer = self._failure(question.answer)
+                question.answer = self._failure(question, question.answer)
 
-    def _failure(self, error: Exception) -> Exception:
+    def _failure(self, question: Question, error: Exception) -> Exception:
         """Say that the store failed, to one caller."""
         if isinstance(error, SageError) and not isinstance(error, ConfigurationError):
             failure: Exception = type(error)(*error.args)
             failure.__cause__ = error.__cause__
             return failure
-        failure = StorageError(f"{self.label} failed: {error}")
+        kind = question.full if is_full(error) else StorageError
+        failure = kind(f"{self.label} failed: {error}")
         failure.__cause__ = error
         return failure
 
