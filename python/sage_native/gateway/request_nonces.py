@@ -29,7 +29,7 @@ class RequestNonces(Protocol):
         """Return False while something may be missing that could still be replayed."""
 
 
-class MachineNonces:
+class MachineNonces(RequestNonces):
     """Guarantee ``node``: a `ReplaySet` in a file that every worker of the machine opens."""
 
     def __init__(self, memory: ReplaySet) -> None:
@@ -44,7 +44,7 @@ class MachineNonces:
         return self.memory.is_complete(now_ms=now_ms)
 
 
-class StoredNonces:
+class StoredNonces(RequestNonces):
     """Guarantees ``durable`` and ``failover``: the nonce store of the storage."""
 
     def __init__(self, store: NonceStore) -> None:

@@ -75,6 +75,7 @@ class KeyRotation:
         provider: Finds out what has changed.
         identities: Are given new signing keys.
         ring: Is given new key-encryption keys.
+        operator_token: What operators must show at first.
         interval_s: How often to look.
 
     Attributes:

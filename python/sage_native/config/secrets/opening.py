@@ -29,31 +29,56 @@ class SecretsOptions(Protocol):
     """What is asked of the settings' section ``secrets``."""
 
     @property
-    def provider(self) -> str: ...  # noqa: D102 - see the settings
+    def provider(self) -> str:
+        """Which provider: ``env``, ``file``, ``vault`` or ``aws-secrets``."""
+
     @property
-    def directory(self) -> Path | None: ...  # noqa: D102 - as above
+    def directory(self) -> Path | None:
+        """file: the directory."""
+
     @property
-    def prefix(self) -> str: ...  # noqa: D102 - as above
+    def prefix(self) -> str:
+        """env: what the names of variables begin with."""
+
     @property
-    def vault_url(self) -> str | None: ...  # noqa: D102 - as above
+    def vault_url(self) -> str | None:
+        """vault: where it answers."""
+
     @property
-    def vault_mount(self) -> str: ...  # noqa: D102 - as above
+    def vault_mount(self) -> str:
+        """vault: mount of the KV engine."""
+
     @property
-    def vault_path(self) -> str: ...  # noqa: D102 - as above
+    def vault_path(self) -> str:
+        """vault: path below the mount."""
+
     @property
-    def vault_token_file(self) -> Path | None: ...  # noqa: D102 - as above
+    def vault_token_file(self) -> Path | None:
+        """vault: file of the token."""
+
     @property
-    def vault_namespace(self) -> str | None: ...  # noqa: D102 - as above
+    def vault_namespace(self) -> str | None:
+        """vault: namespace, if it has any."""
+
     @property
-    def aws_region(self) -> str | None: ...  # noqa: D102 - as above
+    def aws_region(self) -> str | None:
+        """aws-secrets: region."""
+
     @property
-    def aws_prefix(self) -> str: ...  # noqa: D102 - as above
+    def aws_prefix(self) -> str:
+        """aws-secrets: what the names begin with."""
+
     @property
-    def aws_endpoint_url(self) -> str | None: ...  # noqa: D102 - as above
+    def aws_endpoint_url(self) -> str | None:
+        """aws-secrets: another address than that of the region."""
+
     @property
-    def cache(self) -> float: ...  # noqa: D102 - as above
+    def cache(self) -> float:
+        """Seconds for which a value is fresh."""
+
     @property
-    def timeout(self) -> float: ...  # noqa: D102 - as above
+    def timeout(self) -> float:
+        """Seconds after which a call is given up."""
 
 
 def open_provider(
