@@ -90,7 +90,7 @@ def _did(call: Call) -> str:
     did = call.parameter("did")
     try:
         check_did(did)
-    except UsageError:
+    except (UsageError, UnicodeEncodeError):  # half of a surrogate pair, as some servers hand it in
         raise ProblemError("invalid_did") from None
     return did
 
