@@ -421,6 +421,18 @@ PATH_TRICKS: dict[str, Callable[[str], str]] = {
 }
 
 
+@pytest.mark.parametrize("name", ["\udcff", "did:key:z6Mk\ud800", "did:example:a%41"])
+async def test_names_that_are_no_text(arena: Arena, name: str) -> None:
+    """method, path and host tricks on every route"""
+    token = (b"authorization", b"Bearer " + arena.keys["operator token"])
+    async with arena.unharmed():
+        for app in (PublicApp(arena.gateway), AdminApp(arena.gateway)):
+            for path in (f"/v1/dids/{name}", f"/v1/sessions/{name}"):
+                answer = await ask(app, "GET", path, headers=[token])
+                assert answer.status in {400, 404}
+                assert answer.code in {"invalid_did", "not_found"}
+
+
 @pytest.mark.parametrize("title", PATH_TRICKS)
 async def test_paths(arena: Arena, title: str) -> None:
     """method, path and host tricks on every route"""
