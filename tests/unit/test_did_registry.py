@@ -324,6 +324,38 @@ async def test_an_older_answer_does_not_replace_a_fresh_one() -> None:
     assert await listed(registry, ALICE) == []
 
 
+async def test_what_is_remembered_is_said_without_the_store() -> None:
+    store, clock = WatchedDids(), Clock()
+    registry = DidRegistry(store, life_s=60, clock=clock)
+    assert registry.store is store
+    keys = [key(), key()]
+    await registry.register(ALICE, keys)
+    assert not registry.remembers(ALICE, keys[0]), "nobody has looked yet"
+    await registry.resolve(ALICE)
+    store.asked.clear()
+    assert [registry.remembers(ALICE, one) for one in (*keys, key())] == [True, True, False]
+    assert not registry.remembers(BOB, keys[0])
+    clock.now_s += 60
+    assert not registry.remembers(ALICE, keys[0])
+    await registry.resolve(ALICE)
+    await registry.revoke(ALICE)
+    assert not registry.remembers(ALICE, keys[0])
+    assert store.asked == [ALICE]
+
+
+async def test_keys_that_were_checked_are_not_checked_again_and_others_are() -> None:
+    store, one = MemoryDidStore(), key()
+    registry = DidRegistry(store)
+    await store.put(DidRecord(ALICE, (one,), "", NOW_MS))
+    first = await registry.resolve(ALICE)
+    assert await registry.resolve(ALICE, fresh=True) is first
+    store._records[ALICE] = DidRecord(ALICE, (one, BAD_KEYS["order 8"]), "", NOW_MS)
+    with pytest.raises(StorageError, match="must not be listed"):
+        await registry.resolve(ALICE, fresh=True)
+    store._records[ALICE] = DidRecord(ALICE, (key(),), "", NOW_MS)
+    assert await registry.resolve(ALICE, fresh=True) != first
+
+
 # did:key.
 
 
