@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import resource
 import signal
@@ -50,6 +51,8 @@ def main() -> None:
     listener, listening_fd, ready_fd = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     settings = _settings(json.loads(os.environ[SOURCE_VARIABLE]))
     set_up_logging(settings.logging)
+    # It warns of every request that is no HTTP: strangers would fill the log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     forbid_core_dumps()
     end_with_parent()
     app = create_app(settings) if listener == "public" else create_admin_app(settings)
