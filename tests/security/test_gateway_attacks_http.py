@@ -509,6 +509,38 @@ async def test_tokens_in_other_places(arena: Arena) -> None:
             assert answer.headers[b"www-authenticate"].startswith(b"Bearer ")
 
 
+async def test_browsers_of_other_origins(tmp_path: Path) -> None:
+    """method, path and host tricks on every route"""
+    friend = "https://app.example"
+    cors = {"features.cors": True, "cors.origins": [friend]}
+    async with open_arena(attack_settings(tmp_path, cors)) as arena:
+        preflight = {
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "content-type",
+        }
+        for origin in (
+            "https://evil.example",
+            "null",
+            friend + ".evil.example",
+            "http://app.example",
+        ):
+            asked = await arena.public.options(INITIATE, headers={"origin": origin, **preflight})
+            assert asked.status_code == 400
+            read = await arena.public.get("/v1/identity", headers={"origin": origin})
+            for answer in (asked, read):
+                assert answer.headers.get("access-control-allow-origin") != origin
+                assert answer.headers.get("access-control-allow-origin") != "*"
+                assert "access-control-allow-credentials" not in answer.headers
+        asked = await arena.public.options(INITIATE, headers={"origin": friend, **preflight})
+        assert asked.headers["access-control-allow-origin"] == friend
+        admin = await arena.stranger.options(DIDS, headers={"origin": friend, **preflight})
+        assert (admin.status_code, code_of(admin)) == (405, "method_not_allowed")
+        client = await arena.registered()
+        session = await client.handshake()
+        assert await client.ask(session, b"through it") == b"through it"
+        await arena.look()
+
+
 async def test_websockets_are_not_spoken(arena: Arena) -> None:
     """method, path and host tricks on every route"""
     sent: list[Any] = []
