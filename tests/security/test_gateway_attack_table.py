@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tests.security import (
+    test_gateway_attacks_encoding,
     test_gateway_attacks_handshake,
     test_gateway_attacks_http,
     test_gateway_attacks_live,
     test_gateway_attacks_records,
+    test_gateway_attacks_resources,
 )
 from tests.security.gateway.rows import HANDSHAKE, HTTP, NOT_HERE, RECORDS, quoted
 from tests.security.test_attack_table import TABLE
@@ -15,7 +17,9 @@ ROWS = (*HANDSHAKE, *RECORDS, *HTTP)
 MODULES = (
     test_gateway_attacks_handshake,
     test_gateway_attacks_records,
+    test_gateway_attacks_encoding,
     test_gateway_attacks_http,
+    test_gateway_attacks_resources,
     test_gateway_attacks_live,
 )
 
