@@ -93,10 +93,10 @@ class Maker:
         """
         if session.session_id in self._making or session.session_id in self._served.table:
             raise UsageError("a session of this id is served already")
-        row = self._row(session, metadata, now_ms)
+        row, asks = self._row(session, metadata, now_ms), self._asks(session)
         waiters = self._making[session.session_id] = Waiters()
         self._served.coming[session.session_id] = session
-        self._go_on(session, self._create(session, row))
+        self._go_on(session, self._create(session, row, asks))
         await waiters.wait()
 
     async def finish(self) -> None:
@@ -113,12 +113,11 @@ class Maker:
 
     def _begin_confirm(self, session: Session, now_ms: int | None) -> Waiters:
         try:
-            row = self._row(session, None, now_ms)
+            row, asks = self._row(session, None, now_ms), self._asks(session)
         except BaseException:
             self._served.end(session.session_id)
             raise
         waiters = self._making[session.session_id] = Waiters()
-        asks = self._asks(session)
         if asks.registry:
             self._go_on(session, self._confirm(session, self._store_row(session, row, asks), asks))
         else:
@@ -157,8 +156,8 @@ class Maker:
         self._served.half_open.discard(session.session_id)
         events.session_started(session.role)
 
-    async def _create(self, session: Session, row: SessionRow) -> None:
-        session_id, asks = session.session_id, self._asks(session)
+    async def _create(self, session: Session, row: SessionRow, asks: _Asks) -> None:
+        session_id = session.session_id
         try:
             await self._store_row(session, row, asks)
             await self._end_unless_listed(session, asks)

@@ -80,7 +80,9 @@ class SessionManager:
         windows: The replay windows that all workers of this machine share.
         registry: Asked whether a client is still listed: past what it remembers when its session
             is made to last, else a revocation in that instant would be missed; and when its session
-            comes out of the store, which may have lost a revocation's deletion in a crash.
+            comes out of the store, which may have lost a revocation's deletion in a crash. If its
+            DIDs lie in the storage of ``store``, as ``storage.dids`` and ``storage.sessions(…)``
+            do, the first question is part of storing the session, and costs nothing.
 
     Raises:
         ConfigurationError: The windows do not look an hour further ahead than sessions live.

@@ -109,7 +109,8 @@ class SessionStore(ABC):
         """Begin to `create`, for callers who may be cancelled while the answer must not be lost.
 
         Returns:
-            The outcome to come. It belongs to whoever asked: cancelling it gives up the answer.
+            The outcome to come, whatever it is: nothing is raised here. An adapter that has a
+            future anyway returns it, and saves a task.
         """
         return asyncio.ensure_future(
             self.create(row, client_limit=client_limit, unless_revoked=unless_revoked)

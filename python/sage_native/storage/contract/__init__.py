@@ -25,10 +25,19 @@ from __future__ import annotations
 
 from sage_native.storage.contract.dids import DidStoreContract
 from sage_native.storage.contract.nonces import NonceStoreContract
+from sage_native.storage.contract.revocations import RevocationContract
 from sage_native.storage.contract.sessions import SessionStoreContract
 
-__all__ = ["DidStoreContract", "NonceStoreContract", "SessionStoreContract", "StorageContract"]
+__all__ = [
+    "DidStoreContract",
+    "NonceStoreContract",
+    "RevocationContract",
+    "SessionStoreContract",
+    "StorageContract",
+]
 
 
-class StorageContract(SessionStoreContract, NonceStoreContract, DidStoreContract):
+class StorageContract(
+    SessionStoreContract, RevocationContract, NonceStoreContract, DidStoreContract
+):
     """All of it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sage_native.exceptions import AuthenticationError, CapacityError, ConflictError, UsageError
+from sage_native.exceptions import AuthenticationError, CapacityError, ConflictError
 from sage_native.storage.contract.made import ALICE, BOB, clock_ms, did_record, row, wrapped
 
 if TYPE_CHECKING:
@@ -21,19 +21,7 @@ CAROL = "did:sage:carol"
 
 
 class RevocationContract:
-    """Tests of ``SessionStore.create`` with ``unless_revoked``; part of those of sessions."""
-
-    async def test_the_dids_beside_sessions_are_those_of_the_storage(
-        self, storage: Storage
-    ) -> None:
-        beside = storage.sessions("one").dids
-        if beside is not None:
-            assert beside is storage.dids
-            assert storage.sessions("two").dids is beside
-            return
-        with pytest.raises(UsageError, match="no DIDs beside it"):
-            await storage.sessions("one").create(row(), unless_revoked=True)
-        assert await storage.sessions("one").count() == 0
+    """Tests of ``SessionStore.create`` with ``unless_revoked``."""
 
     async def test_no_session_of_a_revoked_client_is_stored(self, storage: Storage) -> None:
         sessions, dids = _both(storage)

@@ -9,7 +9,6 @@ import pytest
 
 from sage_native.exceptions import CapacityError, ConflictError, UsageError
 from sage_native.storage.contract.made import ALICE, BOB, MINUTE_MS, clock_ms, row, wrapped
-from sage_native.storage.contract.revocations import RevocationContract
 from sage_native.storage.rows import Activity
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ __all__ = ["SessionStoreContract"]
 UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 
 
-class SessionStoreContract(RevocationContract):
+class SessionStoreContract:
     """Tests of `Storage.sessions`."""
 
     async def test_a_row_comes_back_as_it_was_stored(self, storage: Storage) -> None:
@@ -78,6 +77,18 @@ class SessionStoreContract(RevocationContract):
         assert [type(error) for error in errors if error] == [ConflictError] * 49
         winner = rivals[errors.index(None)]
         assert await sessions.get(UNKNOWN_ID) == winner
+
+    async def test_the_dids_beside_sessions_are_those_of_the_storage(
+        self, storage: Storage
+    ) -> None:
+        beside = storage.sessions("one").dids
+        if beside is not None:
+            assert beside is storage.dids
+            assert storage.sessions("two").dids is beside
+            return
+        with pytest.raises(UsageError, match="no DIDs beside it"):
+            await storage.sessions("one").create(row(), unless_revoked=True)
+        assert await storage.sessions("one").count() == 0
 
     async def test_stores_of_other_names_are_other_stores(self, storage: Storage) -> None:
         one, two = storage.sessions("one"), storage.sessions("two")
