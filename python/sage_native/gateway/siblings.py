@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Siblings"]
 
-PLACES = 1 << 18
+PLACES = 1 << 16
 HALF_OPEN_MS = 10_000
 HAND_OVER_S = 5.0
 MAX_LEN = 2 << 20
