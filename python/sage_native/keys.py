@@ -346,7 +346,10 @@ def check_did(did: str) -> None:
 
     Source: docs/protocol.md, "Order of work on M2".
     """
-    _ed25519_key_of_did(did)
+    try:
+        _ed25519_key_of_did(did)
+    except UnicodeEncodeError:
+        raise UsageError("a DID is ASCII; this one holds half of a surrogate pair") from None
 
 
 def resolve_did_key(did: str) -> tuple[VerifyingKey, ...]:

@@ -67,7 +67,6 @@ def calls(paced: Pacing) -> dict[str, tuple[Callable[..., None], object, object]
         "failures": (paced.failed, one, other),
         "handshakes": (paced.handshake, one, other),
         "handshakes of a DID": (paced.handshake_of, "did:example:a", "did:example:b"),
-        "records of a DID": (paced.record_of, "did:example:a", "did:example:b"),
     }
 
 
@@ -76,9 +75,26 @@ def test_addresses(paced: Pacing, clock: Clock, kind: str) -> None:
     assert_bounded(*calls(paced)[kind], clock)
 
 
-@pytest.mark.parametrize("kind", ["handshakes of a DID", "records of a DID"])
-def test_dids(paced: Pacing, clock: Clock, kind: str) -> None:
-    assert_bounded(*calls(paced)[kind], clock)
+def test_dids(paced: Pacing, clock: Clock) -> None:
+    assert_bounded(*calls(paced)["handshakes of a DID"], clock)
+
+
+def test_the_record_that_is_one_too_many_is_delivered_and_the_next_one_is_not_opened(
+    paced: Pacing, clock: Clock
+) -> None:
+    for _ in range(2):
+        paced.record_of("did:example:a", "session 1")
+        assert refusal(paced.check_session, "session 1") is None
+    paced.record_of("did:example:a", "session 1")
+    assert refusal(paced.check_session, "session 1") == pytest.approx(1, abs=0.01)
+    # Another session of the client is told at its own next record; other clients never.
+    assert refusal(paced.check_session, "session 2") is None
+    paced.record_of("did:example:a", "session 2")
+    assert refusal(paced.check_session, "session 2") is not None
+    paced.record_of("did:example:b", "session 3")
+    assert refusal(paced.check_session, "session 3") is None
+    clock.now_s += 1.01
+    assert refusal(paced.check_session, "session 1") is None
 
 
 def assert_bounded(call: Callable[..., None], one: object, other: object, clock: Clock) -> None:
@@ -135,3 +151,6 @@ def test_without_the_feature_nothing_is_refused(tmp_path: Path) -> None:
     for call, one, _ in calls(paced).values():
         assert [refusal(call, one) for _ in range(10)] == [None] * 10
     assert refusal(paced.check, scope("192.0.2.1")) is None
+    for _ in range(10):
+        paced.record_of("did:example:a", "session 1")
+    assert refusal(paced.check_session, "session 1") is None

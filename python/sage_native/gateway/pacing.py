@@ -36,7 +36,7 @@ class Pacing:
         self._handshakes = _buckets(limits.handshakes_per_address, slots)
         self._handshakes_of_did = _buckets(limits.handshakes_per_did, slots)
         self._records_of_did = _buckets(limits.records_per_did, slots)
-        # Until when addresses are turned away; empty as long as nobody's records fail too often.
+        # Until when addresses and sessions are turned away; empty as long as nobody asks too often.
         self._away_until_s: dict[str, float] = {}
 
     def request(self, scope: Scope, cost: float = 1) -> None:
@@ -55,9 +55,7 @@ class Pacing:
         address, now_s = self._addresses.of(scope), time.monotonic()
         wait_s = self._requests.take(address, now_s)
         if wait_s:
-            if len(self._away_until_s) >= MAX_AWAY_COUNT:
-                self._away_until_s.clear()
-            self._away_until_s[address] = now_s + wait_s
+            self._turn_away(address, now_s + wait_s)
             raise ProblemError("rate_limited", retry_after_s=wait_s)
 
     def check(self, scope: Scope) -> None:
@@ -65,16 +63,19 @@ class Pacing:
 
         Cost: nothing as long as nobody has.
         """
-        if not self._away_until_s:
-            return
-        address = self._addresses.of(scope)
-        until_s = self._away_until_s.get(address)
-        if until_s is None:
-            return
-        wait_s = until_s - time.monotonic()
-        if wait_s > 0:
-            raise ProblemError("rate_limited", retry_after_s=wait_s)
-        del self._away_until_s[address]
+        if self._away_until_s:
+            self._check_away(self._addresses.of(scope))
+
+    def check_session(self, session_id: str) -> None:
+        """Turn a record away before it is opened, if its client has sent too many.
+
+        Raises:
+            ProblemError: ``rate_limited``. The same bytes may be sent again.
+
+        Cost: nothing as long as nobody has.
+        """
+        if self._away_until_s:
+            self._check_away(session_id)
 
     def handshake(self, scope: Scope) -> None:
         """Count a handshake of an address; raises as ``request``."""
@@ -86,10 +87,31 @@ class Pacing:
         if self._is_on:
             _take(self._handshakes_of_did, did, 1)
 
-    def record_of(self, did: str) -> None:
-        """Count a record of a client, once it was opened; raises as ``request``."""
+    def record_of(self, did: str, session_id: str) -> None:
+        """Count a record of a client, once it was opened.
+
+        It is delivered in any case: it cannot be opened a second time. If it was one too many, the
+        next ones of its session are turned away, unopened, until there is room again.
+        """
         if self._is_on:
-            _take(self._records_of_did, did, 1)
+            now_s = time.monotonic()
+            wait_s = self._records_of_did.take(did, now_s)
+            if wait_s:
+                self._turn_away(session_id, now_s + wait_s)
+
+    def _turn_away(self, whom: str, until_s: float) -> None:
+        if len(self._away_until_s) >= MAX_AWAY_COUNT:
+            self._away_until_s.clear()
+        self._away_until_s[whom] = until_s
+
+    def _check_away(self, whom: str) -> None:
+        until_s = self._away_until_s.get(whom)
+        if until_s is None:
+            return
+        wait_s = until_s - time.monotonic()
+        if wait_s > 0:
+            raise ProblemError("rate_limited", retry_after_s=wait_s)
+        del self._away_until_s[whom]
 
 
 def _buckets(rate: RateSettings, slots: int) -> TokenBuckets:

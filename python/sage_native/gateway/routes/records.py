@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sage_native.exceptions import AuthenticationError, OverloadedError
 from sage_native.gateway.answers import NO_CONTENT, RECORD_TYPE, send_answer
+from sage_native.gateway.behind import BehindError
 from sage_native.gateway.endpoint import answer_of
 from sage_native.gateway.limits import ClientGoneError, read_body
 from sage_native.gateway.peers import Peer
@@ -85,8 +86,10 @@ class RecordEndpoint:
             deadlines=gateway.deadlines,
             content_type=RECORD_TYPE,
         )
-        if session_id_of(record[_ID]) != scope["path_params"]["session_id"]:
+        session_id = session_id_of(record[_ID])
+        if session_id != scope["path_params"]["session_id"]:
             raise ProblemError("malformed_request")
+        gateway.pacing.check_session(session_id)
         try:
             return await exchange(gateway, record)
         except AuthenticationError:
@@ -97,7 +100,8 @@ class RecordEndpoint:
             return answer
 
     def _refused(self, error: Exception, scope: Scope) -> Answer | None:
-        if not isinstance(error, ClientGoneError):
+        # What is behind fails for nobody's fault; who has gone asks no more.
+        if not isinstance(error, ClientGoneError | BehindError):
             try:
                 self._gateway.pacing.failed(scope)
             except ProblemError as limited:
@@ -110,10 +114,10 @@ async def exchange(gateway: Gateway, record: bytes) -> bytes | None:
     session, plaintext = await gateway.manager.open(record, aad=REQUEST_AAD)
     if not plaintext and session.closed:
         return None
-    client_did = session.client_did
-    gateway.pacing.record_of(client_did)
+    peer = Peer(session.client_did, session.peer_key, session.session_id)
+    gateway.pacing.record_of(peer.did, peer.session_id)
     answer, is_http = await gateway.behind.answer(
-        Peer(client_did, session.peer_key, session.session_id),
+        peer,
         plaintext,
         binary_http=record[_FLAGS_AT] & _BINARY_HTTP != 0,
     )
