@@ -52,6 +52,7 @@ __all__ = ["AdminApp", "PublicApp", "create_admin_app", "create_app"]
 _RECORDS_BEFORE, _RECORDS_AFTER = "/v1/sessions/", "/messages"
 _SESSION_ID_LEN = 36
 _RECORDS_LEN = len(_RECORDS_BEFORE) + _SESSION_ID_LEN + len(_RECORDS_AFTER)
+_SESSION_ID = slice(len(_RECORDS_BEFORE), -len(_RECORDS_AFTER))
 
 PUBLIC_ROUTES: tuple[tuple[str, str, _Work | type[records.RecordEndpoint]], ...] = (
     ("POST", "/v1/handshake/initiate", handshake.initiate),
@@ -116,27 +117,23 @@ class PublicApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        endpoint = self._shortcut(scope) if scope["type"] == "http" else None
-        await (self._router if endpoint is None else endpoint)(scope, receive, send)
-
-    def _shortcut(self, scope: Scope) -> ASGIApp | None:
-        if scope["method"] != "POST" or not self._has_shortcuts:
-            return None
-        path: str = scope["path"]
-        root = scope.get("root_path")
-        if root:
-            path = path.removeprefix(root)
-        if (
-            len(path) != _RECORDS_LEN
-            or not path.startswith(_RECORDS_BEFORE)
-            or not path.endswith(_RECORDS_AFTER)
-        ):
-            return self._posts.get(path)
-        session_id = path[len(_RECORDS_BEFORE) : -len(_RECORDS_AFTER)]
-        if "/" in session_id:
-            return None
-        scope["path_params"] = {"session_id": session_id}
-        return self._records
+        if scope["type"] == "http" and scope["method"] == "POST" and self._has_shortcuts:
+            path: str = scope["path"]
+            root = scope.get("root_path")
+            if root:
+                path = path.removeprefix(root)
+            if (
+                path.endswith(_RECORDS_AFTER)
+                and path.startswith(_RECORDS_BEFORE)
+                and len(path) == _RECORDS_LEN
+            ):
+                session_id = path[_SESSION_ID]
+                if "/" not in session_id:
+                    return await self._records.serve(scope, receive, send, session_id)
+            endpoint = self._posts.get(path)
+            if endpoint is not None:
+                return await endpoint(scope, receive, send)
+        return await self._router(scope, receive, send)
 
 
 class AdminApp:

@@ -55,7 +55,11 @@ class RecordEndpoint:
         self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; its path was taken apart already."""
+        """Answer one request that came through the router."""
+        await self.serve(scope, receive, send, scope["path_params"]["session_id"])
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, session_id: str) -> None:
+        """Answer one request to a session's path."""
         in_flight = self._gateway.in_flight
         try:
             in_flight.enter()
@@ -63,7 +67,7 @@ class RecordEndpoint:
             return await send_answer(send, problem(error.code, retry_after_s=error.retry_after_s))
         try:
             try:
-                record = await self._read_and_exchange(scope, receive)
+                record = await self._read_and_exchange(scope, receive, session_id)
             except Exception as error:  # noqa: BLE001 - what it is decides what is said
                 answer = self._refused(error, scope)
                 return await send_answer(send, answer) if answer is not None else None
@@ -76,7 +80,9 @@ class RecordEndpoint:
             in_flight.leave()
         return None
 
-    async def _read_and_exchange(self, scope: Scope, receive: Receive) -> bytes | Answer | None:
+    async def _read_and_exchange(
+        self, scope: Scope, receive: Receive, session_id: str
+    ) -> bytes | Answer | None:
         gateway = self._gateway
         gateway.pacing.check(scope)
         record = await read_body(
@@ -86,8 +92,7 @@ class RecordEndpoint:
             deadlines=gateway.deadlines,
             content_type=RECORD_TYPE,
         )
-        session_id = session_id_of(record[_ID])
-        if session_id != scope["path_params"]["session_id"]:
+        if session_id_of(record[_ID]) != session_id:
             raise ProblemError("malformed_request")
         gateway.pacing.check_session(session_id)
         try:
