@@ -265,7 +265,8 @@ async def test_young_reads_survive_the_old(deadlines: BodyDeadlines) -> None:
 async def test_closed_deadlines_leave_no_timer_behind() -> None:
     one = BodyDeadlines(60)
     assert await read(Messages(part(b"a")), one) == b"a"
-    assert one._timer is None  # what is there at once needs none
+    before = one._timer
+    assert before is None, "what is there at once needs none"
 
     async def later() -> dict[str, Any]:
         await asyncio.sleep(0)
