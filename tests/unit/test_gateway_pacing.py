@@ -66,7 +66,6 @@ def calls(paced: Pacing) -> dict[str, tuple[Callable[..., None], object, object]
         "requests": (paced.request, one, other),
         "failures": (paced.failed, one, other),
         "handshakes": (paced.handshake, one, other),
-        "handshakes of a DID": (paced.handshake_of, "did:example:a", "did:example:b"),
     }
 
 
@@ -75,26 +74,38 @@ def test_addresses(paced: Pacing, clock: Clock, kind: str) -> None:
     assert_bounded(*calls(paced)[kind], clock)
 
 
-def test_dids(paced: Pacing, clock: Clock) -> None:
-    assert_bounded(*calls(paced)["handshakes of a DID"], clock)
-
-
-def test_the_record_that_is_one_too_many_is_delivered_and_the_next_one_is_not_opened(
+def test_handshakes_of_a_did_are_refused_before_they_are_counted(
     paced: Pacing, clock: Clock
 ) -> None:
+    one, other = "did:example:a", "did:example:b"
     for _ in range(2):
-        paced.record_of("did:example:a", "session 1")
-        assert refusal(paced.check_session, "session 1") is None
-    paced.record_of("did:example:a", "session 1")
-    assert refusal(paced.check_session, "session 1") == pytest.approx(1, abs=0.01)
-    # Another session of the client is told at its own next record; other clients never.
-    assert refusal(paced.check_session, "session 2") is None
-    paced.record_of("did:example:a", "session 2")
-    assert refusal(paced.check_session, "session 2") is not None
-    paced.record_of("did:example:b", "session 3")
-    assert refusal(paced.check_session, "session 3") is None
+        for _ in range(5):  # an M1 that is replayed gets no further than this
+            assert refusal(paced.check_handshake_of, one) is None
+        paced.handshake_of(one)
+    assert refusal(paced.check_handshake_of, one) == pytest.approx(1, abs=0.01)
+    assert refusal(paced.check_handshake_of, other) is None, "each has its own"
     clock.now_s += 1.01
-    assert refusal(paced.check_session, "session 1") is None
+    assert refusal(paced.check_handshake_of, one) is None
+
+
+def test_the_record_that_is_one_too_many_is_delivered_and_the_next_ones_are_not_opened(
+    paced: Pacing, clock: Clock
+) -> None:
+    client_of = {"1": "did:example:a", "2": "did:example:a", "3": "did:example:b"}.get
+    for _ in range(2):
+        paced.record_of("did:example:a")
+        assert refusal(paced.check_record_of, "1", client_of) is None
+    paced.record_of("did:example:a")
+    # It is owed for, by every session of the client; others, and unknown ones, do not pay.
+    for session_id in ("1", "2"):
+        wait_s = refusal(paced.check_record_of, session_id, client_of)
+        assert wait_s == pytest.approx(1, abs=0.01)
+    assert refusal(paced.check_record_of, "3", client_of) is None
+    assert refusal(paced.check_record_of, "4", client_of) is None
+    clock.now_s += 1.01
+    assert refusal(paced.check_record_of, "1", client_of) is None
+    paced.record_of("did:example:a")
+    assert refusal(paced.check_record_of, "2", client_of) == pytest.approx(1, abs=0.02)
 
 
 def assert_bounded(call: Callable[..., None], one: object, other: object, clock: Clock) -> None:
@@ -152,5 +163,7 @@ def test_without_the_feature_nothing_is_refused(tmp_path: Path) -> None:
         assert [refusal(call, one) for _ in range(10)] == [None] * 10
     assert refusal(paced.check, scope("192.0.2.1")) is None
     for _ in range(10):
-        paced.record_of("did:example:a", "session 1")
-    assert refusal(paced.check_session, "session 1") is None
+        paced.record_of("did:example:a")
+        paced.handshake_of("did:example:a")
+    assert refusal(paced.check_record_of, "1", {"1": "did:example:a"}.get) is None
+    assert refusal(paced.check_handshake_of, "did:example:a") is None

@@ -209,13 +209,29 @@ async def test_a_bad_secret_keeps_what_is_in_use(site: Site, title: str) -> None
         assert (
             len(piece) < 8 or b"-----" in piece or piece.decode("latin-1") not in str(caught.value)
         )
-    assert not await look(site), "it is said once, as long as nothing changes"
+    with pytest.raises(ConfigurationError):  # it is said until it is mended
+        await look(site)
     agent = await site.registered()
     session = await agent.handshake()
     assert await agent.ask(session, b"works") == b"works"
     path.write_bytes(good)
     await look(site)
     assert in_use(site) == before
+
+
+async def test_what_could_not_be_applied_is_tried_until_it_can(site: Site) -> None:
+    token = secret(site, "operator-token")
+    good = token.read_bytes()
+    fresh = SigningKey.generate()
+    secret(site, "signing-key").write_bytes(fresh.to_pem())
+    token.write_bytes(b"short")
+    with pytest.raises(ConfigurationError):
+        await look(site)
+    # What was wrong goes back to what it was: by itself no change, but the key waits.
+    token.write_bytes(good)
+    assert await look(site)
+    assert site.gateway.identities.announced()[0][0] == fresh.did
+    assert not await look(site)
 
 
 async def test_a_good_secret_waits_for_a_bad_one(site: Site) -> None:

@@ -117,7 +117,13 @@ class PublicApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and scope["method"] == "POST" and self._has_shortcuts:
+        if (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and self._has_shortcuts
+            # What is encoded is looked at more closely by the router.
+            and b"%" not in scope.get("raw_path", b"")
+        ):
             path: str = scope["path"]
             root = scope.get("root_path")
             if root:
@@ -133,7 +139,7 @@ class PublicApp:
             endpoint = self._posts.get(path)
             if endpoint is not None:
                 return await endpoint(scope, receive, send)
-        return await self._router(scope, receive, send)
+        return await _routed(self._router, scope, receive, send)
 
 
 class AdminApp:
@@ -157,7 +163,7 @@ class AdminApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self._router(scope, receive, send)
+        await _routed(self._router, scope, receive, send)
 
 
 def create_app(settings: Settings, *, behind: Behind | None = None) -> ASGIApp:
@@ -218,6 +224,19 @@ class _Methods:
             await send_answer(send, problem("method_not_allowed", headers=self._allow))
         else:
             await endpoint(scope, receive, send)
+
+
+async def _routed(router: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http" and _hides_a_slash(scope):
+        await send_answer(send, problem("not_found"))
+    else:
+        await router(scope, receive, send)
+
+
+def _hides_a_slash(scope: Scope) -> bool:
+    """Tell whether a path holds an encoded slash, which a rule of a proxy would not see."""
+    raw_path = scope.get("raw_path") or b""
+    return b"%" in raw_path and (b"%2f" in raw_path.lower() or b"%5c" in raw_path.lower())
 
 
 def _starlette(

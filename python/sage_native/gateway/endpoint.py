@@ -1,8 +1,10 @@
 """From an ASGI request to an answer: what every endpoint does before and after its own work.
 
 An endpoint is a function of a `Call` that returns an `Answer` or raises. Around it stand, in this
-order, the place among those at work, the bucket of the address, the work itself, and the mapping of
-what was raised to a problem. A fault of our own says nothing to the client and all to the log.
+order, the bucket of the address, the body, the place among those at work, the work itself, and the
+mapping of what was raised to a problem. Nobody holds a place while he waits for a client: not for a
+body, and not for an answer to be taken. A fault of our own says nothing to the client and all to
+the log.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sage_native.exceptions import KeyUnavailableError, OverloadedError, SageError
+from sage_native.exceptions import KeyUnavailableError, SageError
 from sage_native.gateway.answers import JSON_TYPE, send_answer
 from sage_native.gateway.limits import (
     BodyTooLargeError,
@@ -50,12 +52,22 @@ _logger = logging.getLogger("sage_native.gateway")
 class Call:
     """One request, as an endpoint sees it."""
 
-    __slots__ = ("gateway", "receive", "scope")
+    __slots__ = ("gateway", "has_place", "receive", "scope")
 
     def __init__(self, gateway: Gateway, scope: Scope, receive: Receive) -> None:
         self.gateway = gateway
         self.scope = scope
         self.receive = receive
+        self.has_place = False
+
+    def enter(self) -> None:
+        """Take a place among those at work; whoever waits for a body has none.
+
+        Raises:
+            OverloadedError: There is none.
+        """
+        self.gateway.in_flight.enter()
+        self.has_place = True
 
     def parameter(self, name: str) -> str:
         """Return a parameter of the path."""
@@ -63,18 +75,22 @@ class Call:
         return value
 
     async def body(self, content_type: bytes, *, limit: int) -> bytes:
-        """Read the body, which must be of this type and not compressed.
+        """Read the body, which must be of this type and not compressed, and take a place.
 
         Raises:
             PeerError: It is of another type, too large or too slow, or the client is gone.
+            OverloadedError: Too many are waited for, or at work.
         """
-        return await read_body(
+        body = await read_body(
             self.receive,
             self.scope["headers"],
             limit=limit,
             deadlines=self.gateway.deadlines,
             content_type=content_type,
+            scope=self.scope,
         )
+        self.enter()
+        return body
 
     async def json(self, kind: type[_T], *, limit: int = MAX_JSON_LEN) -> _T:
         """Read a JSON body strictly.
@@ -111,29 +127,23 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if not self._is_counted:
-            answer = await self._answer(scope, receive)
-            return await send_answer(send, answer) if answer is not None else None
-        in_flight = self._gateway.in_flight
-        try:
-            in_flight.enter()
-        except OverloadedError as error:
-            return await send_answer(send, problem(error.code, retry_after_s=error.retry_after_s))
-        try:
-            answer = await self._answer(scope, receive)
-            if answer is not None:
-                await send_answer(send, answer)
-        finally:
-            in_flight.leave()
-        return None
+        answer = await self._answer(scope, receive)
+        if answer is not None:
+            await send_answer(send, answer)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
+        call = Call(self._gateway, scope, receive)
         try:
             if self._is_counted:
                 self._gateway.pacing.request(scope)
-            return await self._work(Call(self._gateway, scope, receive))
+                if scope["method"] != "POST":  # else once its body is there
+                    call.enter()
+            return await self._work(call)
         except Exception as error:  # noqa: BLE001 - what it is decides what is said
             return answer_of(error, self._gateway, scope)
+        finally:
+            if call.has_place:
+                self._gateway.in_flight.leave()
 
 
 def answer_of(error: Exception, gateway: Gateway, scope: Scope) -> Answer | None:

@@ -45,6 +45,9 @@ __all__ = ["SESSION_STORE", "Gateway"]
 SESSION_STORE = "responder"
 """The name under which gateways store sessions; every row is bound to it."""
 
+WAITED_FOR_EACH = 64
+"""How many bodies of one address a worker waits for at once."""
+
 _CLOCK_STEP_MS = 3_600_000
 _logger = logging.getLogger("sage_native.gateway")
 
@@ -87,8 +90,10 @@ class Gateway:
         self.settings = settings
         limits = settings.limits
         self.in_flight = InFlight(limits.max_in_flight, busy_above=limits.challenge_above_in_flight)
-        self.deadlines = BodyDeadlines(limits.body_timeout)
         self.pacing = Pacing(settings)
+        self.deadlines = BodyDeadlines(
+            limits.body_timeout, name_of=self.pacing.address_of, max_each_count=WAITED_FOR_EACH
+        )
         self._given_behind = behind
         self._stack: AsyncExitStack | None = None
         self.started_s = time.monotonic()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sage_native.gateway.limits import ClientAddresses, TokenBuckets
 from sage_native.gateway.problems import ProblemError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from starlette.types import Scope
 
     from sage_native.config import Settings
@@ -36,8 +38,12 @@ class Pacing:
         self._handshakes = _buckets(limits.handshakes_per_address, slots)
         self._handshakes_of_did = _buckets(limits.handshakes_per_did, slots)
         self._records_of_did = _buckets(limits.records_per_did, slots)
-        # Until when addresses and sessions are turned away; empty as long as nobody asks too often.
+        # Until when addresses and DIDs are turned away; empty as long as nobody asks too often.
         self._away_until_s: dict[str, float] = {}
+
+    def address_of(self, scope: Mapping[str, Any]) -> str:
+        """Name the client of a scope: its address, or the /64 of it."""
+        return self._addresses.of(scope)
 
     def request(self, scope: Scope, cost: float = 1) -> None:
         """Count a request of an address, before anything of it is read.
@@ -66,8 +72,12 @@ class Pacing:
         if self._away_until_s:
             self._check_away(self._addresses.of(scope))
 
-    def check_session(self, session_id: str) -> None:
+    def check_record_of(self, session_id: str, client_of: Callable[[str], str | None]) -> None:
         """Turn a record away before it is opened, if its client has sent too many.
+
+        Args:
+            session_id: What its header says.
+            client_of: Returns the client of a session that is served here.
 
         Raises:
             ProblemError: ``rate_limited``. The same bytes may be sent again.
@@ -75,29 +85,41 @@ class Pacing:
         Cost: nothing as long as nobody has.
         """
         if self._away_until_s:
-            self._check_away(session_id)
+            did = client_of(session_id)
+            if did is not None:
+                self._check_away(did)
 
     def handshake(self, scope: Scope) -> None:
         """Count a handshake of an address; raises as ``request``."""
         if self._is_on:
             _take(self._handshakes, self._addresses.of(scope), 1)
 
-    def handshake_of(self, did: str) -> None:
-        """Count a handshake of a client that was authenticated; raises as ``request``."""
-        if self._is_on:
-            _take(self._handshakes_of_did, did, 1)
+    def check_handshake_of(self, did: str) -> None:
+        """Refuse a handshake of a client that has begun too many; raises as ``request``.
 
-    def record_of(self, did: str, session_id: str) -> None:
+        It takes nothing: an M1 that was answered before must not cost its client a second time.
+        """
+        if self._is_on:
+            wait_s = self._handshakes_of_did.wait(did, time.monotonic())
+            if wait_s:
+                raise ProblemError("rate_limited", retry_after_s=wait_s)
+
+    def handshake_of(self, did: str) -> None:
+        """Count a handshake of a client, once its nonce was new."""
+        if self._is_on:
+            self._handshakes_of_did.charge(did, time.monotonic())
+
+    def record_of(self, did: str) -> None:
         """Count a record of a client, once it was opened.
 
-        It is delivered in any case: it cannot be opened a second time. If it was one too many, the
-        next ones of its session are turned away, unopened, until there is room again.
+        It is delivered in any case: it cannot be opened a second time. If it was one too many, it
+        is owed for, and the next ones of its client are turned away, unopened, until that is paid.
         """
         if self._is_on:
             now_s = time.monotonic()
-            wait_s = self._records_of_did.take(did, now_s)
+            wait_s = self._records_of_did.charge(did, now_s)
             if wait_s:
-                self._turn_away(session_id, now_s + wait_s)
+                self._turn_away(did, now_s + wait_s)
 
     def _turn_away(self, whom: str, until_s: float) -> None:
         if len(self._away_until_s) >= MAX_AWAY_COUNT:

@@ -49,7 +49,7 @@ async def ensure_secrets(
     }
     if settings.admin.enabled:
         makers[settings.admin.token_secret] = new_operator_token
-    with state.locked():
+    async with state.making_secrets():
         for name, make in makers.items():
             try:
                 await provider.get(name)

@@ -99,6 +99,7 @@ class KeyRotation:
         self.operator_token = operator_token
         self._interval_s = max(interval_s, MIN_INTERVAL_S)
         self._wanted = asyncio.Event()
+        self._is_behind = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -129,7 +130,9 @@ class KeyRotation:
         refreshed = await self._provider.refresh()
         for name, error in refreshed.lost.items():
             _logger.warning("secret %r is gone, and what it held stays in use: %s", name, error)
-        if not refreshed.changed:
+        # What failed to be applied is tried again, though it has not changed since.
+        self._is_behind = self._is_behind or bool(refreshed.changed)
+        if not self._is_behind:
             return False
         signing, keks = await self._keys.signing_keys(), await self._keys.keks()
         token = await self._keys.operator_token()
@@ -138,6 +141,7 @@ class KeyRotation:
         self._identities.replace(signing)
         self._ring.replace(*keks)
         self.operator_token = token
+        self._is_behind = False
         _logger.info(
             "keys were read anew: announced is %s, sessions are wrapped under %r",
             signing[0].did,

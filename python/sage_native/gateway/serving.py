@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.connections import UNREAD_S
 from sage_native.gateway.gateway import Gateway
-from sage_native.gateway.worker import SOURCE_VARIABLE
+from sage_native.gateway.worker import SOURCE_VARIABLE, forbid_core_dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,6 +75,7 @@ async def check(settings: Settings) -> None:
     Raises:
         SageError: What keeps it from serving.
     """
+    forbid_core_dumps()
     async with Gateway(settings):
         pass
 

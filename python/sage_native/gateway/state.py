@@ -7,6 +7,7 @@ workers which start together make it once.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from sage_native.exceptions import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 __all__ = ["StateDirectory"]
 
@@ -66,10 +67,26 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the directory; wait for it as long as it takes."""
+        """Hold the lock of the directory, for as short as a file takes: nobody awaits inside."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.asynccontextmanager
+    async def making_secrets(self) -> AsyncIterator[None]:
+        """Hold the lock of whoever makes secrets.
+
+        It is waited for in a thread: the one that holds it may be another gateway of this event
+        loop, which must go on.
+        """
+        descriptor = os.open(
+            self.path / "secrets.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)

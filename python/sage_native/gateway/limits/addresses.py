@@ -32,7 +32,8 @@ _LIST_LEN: Final = 4096  # of a list, only this much from the right is looked at
 _PORT: Final = re.compile(r":[0-9]{1,5}\Z")
 _NAME: Final = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _VALUE: Final = r"""(?:"((?:[^"\\]|\\.)*)"|([^\s",;]+))"""
-_PAIR: Final = re.compile(rf"[ \t]*(?:{_NAME}={_VALUE})?[ \t]*([;,]|\Z)")
+# White space is matched in one place alone: in two, a run of it could be divided in many ways.
+_PAIR: Final = re.compile(rf"[ \t]*(?:{_NAME}={_VALUE}[ \t]*)?([;,]|\Z)")
 
 
 class _Address(NamedTuple):

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import current_task
+from collections import Counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-from sage_native.exceptions import PeerError, UsageError
+from sage_native.exceptions import OverloadedError, PeerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
@@ -78,20 +79,50 @@ class BodyDeadlines:
 
     Args:
         timeout_s: How long one body may take, from the start of the read to its last byte.
+        name_of: Names the client of a scope, for ``max_each_count``.
+        max_count: How many reads may wait at once.
+        max_each_count: How many of one client.
+        max_len: How many bytes those that wait may have gathered, in all.
 
     Raises:
         UsageError: ``timeout_s`` is not above 0.
     """
 
-    __slots__ = ("_expired", "_reading", "_tick", "_timer", "timeout_s")
+    __slots__ = (
+        "_expired",
+        "_gathered_len",
+        "_max_count",
+        "_max_each_count",
+        "_max_len",
+        "_name_of",
+        "_of_client",
+        "_reading",
+        "_tick",
+        "_timer",
+        "timeout_s",
+    )
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        *,
+        name_of: Callable[[Mapping[str, Any]], str] = lambda _: "",
+        max_count: int = 1024,
+        max_each_count: int = 1024,
+        max_len: int = 64 << 20,
+    ) -> None:
         if not 0 < timeout_s < float("inf"):
             raise UsageError(
                 f"timeout_s is {timeout_s}; a body may take some time, but not for ever"
             )
         self.timeout_s = timeout_s
-        self._reading: dict[asyncio.Task[Any], int] = {}
+        self._name_of = name_of
+        self._max_count = max_count
+        self._max_each_count = max_each_count
+        self._max_len = max_len
+        self._gathered_len = 0
+        self._of_client: Counter[str] = Counter()
+        self._reading: dict[asyncio.Task[Any], tuple[int, str]] = {}
         self._expired: set[asyncio.Task[Any]] = set()
         self._tick = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -107,24 +138,52 @@ class BodyDeadlines:
             self._timer.cancel()
             self._timer = None
 
-    def begin(self) -> asyncio.Task[Any]:
-        """Watch the running task. In a ``finally``, hand what this returns to ``end``."""
+    def begin(self, scope: Mapping[str, Any]) -> asyncio.Task[Any]:
+        """Watch the running task. In a ``finally``, hand what this returns to ``end``.
+
+        Raises:
+            OverloadedError: Too many wait, of this client or in all.
+        """
         task = current_task()
         if task is None:
             raise UsageError("a body is read in an asyncio task; this runs in none")
-        self._reading[task] = self._tick
+        client = self._name_of(scope)
+        if len(self._reading) >= self._max_count or self._of_client[client] >= self._max_each_count:
+            raise OverloadedError(f"{len(self._reading)} bodies are being waited for")
+        self._reading[task] = (self._tick, client)
+        self._of_client[client] += 1
         if self._timer is None:
             self._arm()
         return task
 
     def end(self, task: asyncio.Task[Any]) -> None:
         """Watch the task no longer."""
-        if self._reading.pop(task, None) is None:
+        if not self._forget(task):
             self._expired.discard(task)
 
     def expired(self, task: asyncio.Task[Any]) -> bool:
         """Whether a cancellation that has just arrived in the task was ours, and ours alone."""
         return task in self._expired and task.uncancel() == 0
+
+    def gather(self, length: int) -> None:
+        """Count bytes that a read has gathered; negative when it gives them back.
+
+        Raises:
+            OverloadedError: That would be too many, of all together. They are not counted.
+        """
+        if self._gathered_len + length > self._max_len:
+            raise OverloadedError(f"{self._gathered_len} bytes of bodies are being waited for")
+        self._gathered_len += length
+
+    def _forget(self, task: asyncio.Task[Any]) -> bool:
+        found = self._reading.pop(task, None)
+        if found is None:
+            return False
+        client = found[1]
+        self._of_client[client] -= 1
+        if not self._of_client[client]:
+            del self._of_client[client]
+        return True
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,12 +193,12 @@ class BodyDeadlines:
         self._tick += 1
         oldest = self._tick - _TICKS
         late = []
-        for task, tick in self._reading.items():
+        for task, (tick, _) in self._reading.items():
             if tick >= oldest:
                 break
             late.append(task)
         for task in late:
-            del self._reading[task]
+            self._forget(task)
             self._expired.add(task)
             task.cancel()
         self._timer = None
@@ -147,13 +206,14 @@ class BodyDeadlines:
             self._arm()
 
 
-async def read_body(
+async def read_body(  # noqa: PLR0913 - one limit each
     receive: Receive,
     headers: Iterable[tuple[bytes, bytes]],
     *,
     limit: int,
     deadlines: BodyDeadlines,
     content_type: bytes | None = None,
+    scope: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Read one request's body.
 
@@ -163,6 +223,7 @@ async def read_body(
         limit: The longest body, in bytes.
         deadlines: Of this worker.
         content_type: What ``Content-Type`` must be, whatever its parameters; any if left out.
+        scope: Whose body it is.
 
     Returns:
         The whole body, at most ``limit`` bytes.
@@ -175,50 +236,78 @@ async def read_body(
             ``Transfer-Encoding`` is more than ``chunked``.
         UnsupportedTypeError: Another ``Content-Type``, or none.
         ClientGoneError: Disconnected in the middle.
+        OverloadedError: It would have to be waited for, and too many others are.
 
     Cost: about 0.8 µs when the body is there in one message.
     """
     announced = _announced_len(headers, limit, content_type)
-    pending: Awaitable[Mapping[str, Any]] = receive()
-    if pending.__class__ is CoroutineType:
-        # Most bodies are there: then one step of the coroutine ends it, and no deadline is needed.
-        try:
-            waits_for = pending.send(None)
-        except StopIteration as ended:
-            body: bytes = ended.value.get("body", b"")
-            if len(body) == announced or not ended.value.get("more_body", True):
-                if len(body) > limit:
-                    raise _too_large(limit) from None
-                return body
-            pending = _Arrived(ended.value)
-        else:
-            pending = _Resumed(pending, waits_for)
-    task = deadlines.begin()
+    pending = _stepped(receive())
+    if isinstance(pending, _Arrived) and _is_whole(pending.message, announced):
+        body: bytes = pending.message.get("body", b"")
+    else:
+        body = await _waited_for(
+            receive, pending, announced=announced, limit=limit, deadlines=deadlines, scope=scope
+        )
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _stepped(pending: Awaitable[Mapping[str, Any]]) -> Awaitable[Mapping[str, Any]]:
+    """Drive a coroutine one step: most bodies are there, and that ends it."""
+    if pending.__class__ is not CoroutineType:
+        return pending
+    try:
+        waits_for = pending.send(None)
+    except StopIteration as ended:
+        return _Arrived(ended.value)
+    return _Resumed(pending, waits_for)
+
+
+def _is_whole(message: Mapping[str, Any], announced: int) -> bool:
+    return len(message.get("body", b"")) == announced or not message.get("more_body", True)
+
+
+async def _waited_for(  # noqa: PLR0913 - what read_body knows
+    receive: Receive,
+    pending: Awaitable[Mapping[str, Any]],
+    *,
+    announced: int,
+    limit: int,
+    deadlines: BodyDeadlines,
+    scope: Mapping[str, Any] | None,
+) -> bytes:
+    try:
+        task = deadlines.begin(scope or {})
+    except OverloadedError:
+        if isinstance(pending, _Resumed):
+            pending.close()
+        raise
     try:
         message = await pending
-        body = message.get("body", b"")
-        if len(body) != announced and message.get("more_body", True):
-            body = await _read_rest(receive, message, announced=announced, limit=limit)
+        if _is_whole(message, announced):
+            body: bytes = message.get("body", b"")
+            return body
+        return await _read_rest(
+            receive, message, announced=announced, limit=limit, deadlines=deadlines
+        )
     except asyncio.CancelledError:
         if deadlines.expired(task):
             raise BodyTooSlowError(f"no whole body within {deadlines.timeout_s} s") from None
         raise
     finally:
         deadlines.end(task)
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
 
 
 class _Arrived:
     """A message that is there."""
 
     def __init__(self, message: Mapping[str, Any]) -> None:
-        self._message = message
+        self.message = message
 
     def __await__(self) -> Generator[Any, Any, Mapping[str, Any]]:
         yield from ()  # nothing to wait for
-        return self._message
+        return self.message
 
 
 class _Resumed:
@@ -232,6 +321,10 @@ class _Resumed:
     ) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
+
+    def close(self) -> None:
+        """Wait no more."""
+        self._coroutine.close()
 
     def __await__(self) -> Generator[Any, Any, Mapping[str, Any]]:
         coroutine, waits_for = self._coroutine, self._waits_for
@@ -249,17 +342,28 @@ class _Resumed:
 
 
 async def _read_rest(
-    receive: Receive, message: Mapping[str, Any], *, announced: int, limit: int
+    receive: Receive,
+    message: Mapping[str, Any],
+    *,
+    announced: int,
+    limit: int,
+    deadlines: BodyDeadlines,
 ) -> bytes:
     body = bytearray()
-    while message["type"] != "http.disconnect":
-        chunk = message.get("body", b"")
-        if len(body) + len(chunk) > limit:
-            raise _too_large(limit)
-        body += chunk
-        if len(body) == announced or not message.get("more_body", False):
-            return bytes(body)
-        message = await receive()
+    gathered_len = 0
+    try:
+        while message["type"] != "http.disconnect":
+            chunk = message.get("body", b"")
+            if len(body) + len(chunk) > limit:
+                raise _too_large(limit)
+            deadlines.gather(len(chunk))
+            gathered_len += len(chunk)
+            body += chunk
+            if len(body) == announced or not message.get("more_body", False):
+                return bytes(body)
+            message = await receive()
+    finally:
+        deadlines.gather(-gathered_len)
     raise ClientGoneError(f"disconnected after {len(body)} bytes of the body")
 
 

@@ -94,3 +94,31 @@ class TokenBuckets:
         if second_s < start_s:
             full_at[second] = start_s
         return 0.0
+
+    def wait(self, key: str | bytes, now_s: float) -> float:
+        """Say how long to wait for one token, and take nothing.
+
+        Returns:
+            0.0 if there is one now.
+        """
+        first, second = self._slots_of(key)
+        start_s = max(min(self._full_at[first], self._full_at[second]), now_s)
+        return max(start_s - now_s - self._span_s + self._interval_s, 0.0)
+
+    def charge(self, key: str | bytes, now_s: float) -> float:
+        """Take a token in any case, on credit if there is none.
+
+        Returns:
+            As ``take``: 0.0, or how long it takes until the debt is paid back.
+        """
+        wait_s = self.take(key, now_s)
+        if wait_s:
+            first, second = self._slots_of(key)
+            full_at_s = min(self._full_at[first], self._full_at[second]) + self._interval_s
+            for slot in (first, second):
+                self._full_at[slot] = max(self._full_at[slot], full_at_s)
+        return wait_s
+
+    def _slots_of(self, key: str | bytes) -> tuple[int, int]:
+        chosen = hash(self._salt + key if isinstance(key, str) else self._salt_bytes + key)
+        return chosen & self._mask, chosen >> 32 & self._mask

@@ -33,9 +33,11 @@ async def initiate(call: Call) -> Answer:
         now_ms=now_ms,
     )
     request.authenticate(await gateway.admission.keys_of(request.client_did))
-    # Once the client is known: by its name alone, strangers would spend what is the client's.
-    gateway.pacing.handshake_of(request.client_did)
+    # Once the client is known, and charged once its nonce is new: by its name alone, or with an M1
+    # that they have seen, strangers would spend what is the client's.
+    gateway.pacing.check_handshake_of(request.client_did)
     await gateway.nonces.admit(request, now_ms)
+    gateway.pacing.handshake_of(request.client_did)
     message, session = gateway.manager.accept(request)
     gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
     return json_answer(encode_json("accept", message))

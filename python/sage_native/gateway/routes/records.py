@@ -1,7 +1,7 @@
 """``/v1/sessions/{session_id}/messages``: sealed records, and the sealed answers to them.
 
 The one endpoint where microseconds count, so that it stands by itself in one coroutine instead of
-the general `Endpoint`: a place among those at work, the body, the session, what is behind, the
+the general `Endpoint`: the body, a place among those at work, the session, what is behind, the
 answer. A record that opens is paid for by its client; what does not open, by the address it came
 from, so that many clients behind one address do not stand in each other's way.
 """
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import AuthenticationError, OverloadedError
+from sage_native.exceptions import AuthenticationError
 from sage_native.gateway.answers import NO_CONTENT, RECORD_TYPE, send_answer
 from sage_native.gateway.behind import BehindError
 from sage_native.gateway.endpoint import answer_of
 from sage_native.gateway.limits import ClientGoneError, read_body
 from sage_native.gateway.peers import Peer
-from sage_native.gateway.problems import ProblemError, problem
+from sage_native.gateway.problems import ProblemError
 from sage_native.gateway.siblings import RECORD
 from sage_native.protocol import MAX_PLAINTEXT_LEN, RECORD_OVERHEAD
 from sage_native.sessions.naming import session_id_of
@@ -60,24 +60,16 @@ class RecordEndpoint:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, session_id: str) -> None:
         """Answer one request to a session's path."""
-        in_flight = self._gateway.in_flight
         try:
-            in_flight.enter()
-        except OverloadedError as error:
-            return await send_answer(send, problem(error.code, retry_after_s=error.retry_after_s))
-        try:
-            try:
-                record = await self._read_and_exchange(scope, receive, session_id)
-            except Exception as error:  # noqa: BLE001 - what it is decides what is said
-                answer = self._refused(error, scope)
-                return await send_answer(send, answer) if answer is not None else None
-            if not isinstance(record, bytes):
-                return await send_answer(send, record or NO_CONTENT)
-            headers = (_RECORD_HEADER, (b"content-length", b"%d" % len(record)))
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": record})
-        finally:
-            in_flight.leave()
+            record = await self._read_and_exchange(scope, receive, session_id)
+        except Exception as error:  # noqa: BLE001 - what it is decides what is said
+            refusal = self._refused(error, scope)
+            return await send_answer(send, refusal) if refusal is not None else None
+        if not isinstance(record, bytes):
+            return await send_answer(send, record or NO_CONTENT)
+        headers = (_RECORD_HEADER, (b"content-length", b"%d" % len(record)))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": record})
         return None
 
     async def _read_and_exchange(
@@ -91,10 +83,13 @@ class RecordEndpoint:
             limit=MAX_RECORD_LEN,
             deadlines=gateway.deadlines,
             content_type=RECORD_TYPE,
+            scope=scope,
         )
         if session_id_of(record[_ID]) != session_id:
             raise ProblemError("malformed_request")
-        gateway.pacing.check_session(session_id)
+        gateway.pacing.check_record_of(session_id, gateway.manager.client_of)
+        in_flight = gateway.in_flight
+        in_flight.enter()
         try:
             return await exchange(gateway, record)
         except AuthenticationError:
@@ -102,7 +97,11 @@ class RecordEndpoint:
             answer = await gateway.siblings.hand_over(RECORD, record[_ID], record)
             if answer is None:
                 raise
+            if answer.status >= 400:
+                gateway.pacing.failed(scope)
             return answer
+        finally:
+            in_flight.leave()
 
     def _refused(self, error: Exception, scope: Scope) -> Answer | None:
         # What is behind fails for nobody's fault; who has gone asks no more.
@@ -120,7 +119,7 @@ async def exchange(gateway: Gateway, record: bytes) -> bytes | None:
     if not plaintext and session.closed:
         return None
     peer = Peer(session.client_did, session.peer_key, session.session_id)
-    gateway.pacing.record_of(peer.did, peer.session_id)
+    gateway.pacing.record_of(peer.did)
     answer, is_http = await gateway.behind.answer(
         peer,
         plaintext,
