@@ -6,9 +6,18 @@ uvicorn speaks HTTP and calls the application; what it leaves open is closed her
 * A head of more than ``MAX_HEAD_LEN`` bytes is answered with 431 while it is still coming.
 * A client that does not take its answer is cut off after ``UNREAD_S``. What is still in buffers of
   the kernel then is ended by the kernel (``TCP_USER_TIMEOUT``, set where the socket is made).
-* Beyond ``max_connections`` a new connection is closed at once.
+* Beyond ``max_connections`` a new connection is closed at once, and so is one beyond what an
+  address may have (`Places`).
 * A request that is answered before all of it came ends its connection. What still comes is read
   and thrown away for ``LINGER_S``, or the client would see a reset instead of its answer.
+* A body in chunks has no trailers: the parser would make headers of them, of a request that was
+  looked at already. They are refused, and so is more than ``MAX_FRAMING_LEN`` between the bytes of
+  a body; a trailer that never ends would cost time that grows with its square.
+* At most ``MAX_PIPELINED`` requests wait for the one at work; with more the connection is closed.
+* A connection that rests between two requests is closed after the time of uvicorn for that, also
+  if it says something that begins no request.
+* What is refused while another request waits for its answer is refused without a word: the client
+  would take the refusal for that answer.
 
 Nothing here costs a timer for each request: one sweep a second looks at all connections.
 """
@@ -21,9 +30,13 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sage_native.gateway.endpoint import LINGERS
+from sage_native.gateway.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from ipaddress import IPv4Network, IPv6Network
+
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 __all__ = ["HEAD_S", "MAX_HEAD_LEN", "UNREAD_S", "SweptProtocol", "sweep_for_ever"]
 
@@ -32,6 +45,8 @@ UNREAD_S = 30.0
 LINGER_S = 2.0
 MAX_LINGER_LEN = 4 << 20
 MAX_HEAD_LEN = 16_384
+MAX_FRAMING_LEN = 512
+MAX_PIPELINED = 8
 SWEEP_S = 1.0
 
 _TOO_LONG = (
@@ -41,34 +56,71 @@ _TOO_LONG = (
 
 
 class SweptProtocol(HttpToolsProtocol):
-    """One connection. Its class is made for a worker by `for_worker`."""
+    """One connection. Its class is made for a worker by `for_worker`.
 
-    max_connections = 4096
+    Attributes:
+        places: Those of the worker.
+        place: The one that this connection has.
+    """
+
+    places = Places(4096)
     head_s = HEAD_S
     unread_s = UNREAD_S
+    place: str | None = None
 
     # None while a request is worked on or the connection rests between two.
     _head_since_s: float | None = None
     _unread_since_s: float | None = None
     _linger_since_s: float | None = None
+    _rest_since_s = 0.0
+    _rested_after: object = None
     _head_len = 0
+    _fields_len = 0
     _lingered_len = 0
     _is_head_too_long = False
+    # The request whose chunks are coming, and how much came since the last byte of its body.
+    _chunked: RequestResponseCycle | None = None
+    _framing_len = 0
 
     @classmethod
     def for_worker(
-        cls, max_connections: int, *, head_s: float = HEAD_S, unread_s: float = UNREAD_S
+        cls,
+        max_connections: int,
+        *,
+        head_s: float = HEAD_S,
+        unread_s: float = UNREAD_S,
+        trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
     ) -> type[SweptProtocol]:
         """Return the class with the limits of one worker."""
-        limits = {"max_connections": max_connections, "head_s": head_s, "unread_s": unread_s}
-        return type(cls.__name__, (cls,), limits)
+        places = Places(max_connections, trusted=trusted_proxies)
+        return type(
+            cls.__name__, (cls,), {"places": places, "head_s": head_s, "unread_s": unread_s}
+        )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the time for the first head, or refuse the connection."""
         super().connection_made(transport)
         self._head_since_s = self.loop.time()
-        if len(self.connections) > self.max_connections:
-            transport.abort()
+        if self.place is None:
+            self.place = self.places.take(self.client[0] if self.client else None)
+            if self.place is None:
+                transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
+        super().connection_lost(exc)
+        self._leave()
+
+    def give_up(self) -> None:
+        """Give the place back if no connection was made."""
+        if self.scheme is None:
+            self._leave()
+            self.parser = None  # type: ignore[assignment]  # it and this object keep each other
+
+    def _leave(self) -> None:
+        if self.place is not None:
+            self.places.leave(self.place)
+            self.place = None
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count a head that is not whole yet."""
@@ -77,15 +129,33 @@ class SweptProtocol(HttpToolsProtocol):
             if self._lingered_len > MAX_LINGER_LEN:
                 self.transport.abort()
             return
-        super().data_received(data)
+        if self._chunked is None:
+            super().data_received(data)
+        else:
+            self._chunks_received(self._chunked, data)
         if self._head_since_s is not None and not self.transport.is_closing():
             self._head_len += len(data)
             if self._head_len > MAX_HEAD_LEN:
                 self._is_head_too_long = True
                 self.send_400_response("")
 
+    def _chunks_received(self, cycle: RequestResponseCycle, data: bytes) -> None:
+        """Parse, and count what comes between the bytes of a body that has chunks."""
+        before_len = len(cycle.body)
+        super().data_received(data)
+        if not cycle.more_body or len(cycle.body) > before_len:
+            self._framing_len = 0
+        elif not self.transport.is_closing():
+            self._framing_len += len(data)
+            if self._framing_len > MAX_FRAMING_LEN:
+                self.send_400_response("too much between chunks")
+        if not cycle.more_body and self._chunked is cycle:
+            self._chunked = None
+
     def on_message_begin(self) -> None:
         """Begin the time for a head."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many requests at once")
         super().on_message_begin()
         self.scope[LINGERS] = True  # type: ignore[literal-required]
         if self._head_since_s is None:
@@ -93,22 +163,30 @@ class SweptProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a field; a head may also come whole."""
-        self._head_len += len(name) + len(value)
-        if self._head_len > MAX_HEAD_LEN:
+        if self._head_since_s is None:
+            raise ValueError("a trailer")  # the parser stops, and 400 is answered
+        self._fields_len += len(name) + len(value)
+        if self._fields_len > MAX_HEAD_LEN:
             self._is_head_too_long = True
-            raise ValueError("the head is too long")  # the parser stops, and 431 is answered
+            raise ValueError("the head is too long")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """End the time."""
-        self._head_since_s = None
-        self._head_len = 0
         super().on_headers_complete()
+        self._head_since_s = None
+        self._head_len = self._fields_len = 0
+
+    def on_chunk_header(self) -> None:
+        """Begin to look at what comes between chunks."""
+        self._chunked = self.cycle
 
     def on_response_complete(self) -> None:
         """End a connection whose request was answered before all of it came."""
         super().on_response_complete()
-        if self.pipeline or not self.cycle.more_body or self.transport.is_closing():
+        # Another request may be at work by now: one that was waiting.
+        cycle = self.cycle
+        if not cycle.response_complete or not cycle.more_body or self.transport.is_closing():
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -118,11 +196,21 @@ class SweptProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, or too much of it."""
-        if self._is_head_too_long:
+        if self._is_another_unanswered():
+            self.transport.close()  # a refusal would be taken for the answer to that
+        elif self._is_head_too_long:
             self.transport.write(_TOO_LONG)
             self.transport.close()
         else:
             super().send_400_response(msg)
+
+    def _is_another_unanswered(self) -> bool:
+        """Whether the client waits for more than the answer to what is refused."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        is_head_refused = self._head_since_s is not None
+        return is_head_refused or bool(self.pipeline) or cycle.response_started
 
     def sweep(self, now_s: float) -> None:
         """Close the connection if its time is up."""
@@ -132,9 +220,25 @@ class SweptProtocol(HttpToolsProtocol):
             self.transport.close()
         elif not self.flow.write_paused:
             self._unread_since_s = None
+            self._sweep_resting(now_s)
         elif self._unread_since_s is None:
             self._unread_since_s = now_s
         elif now_s - self._unread_since_s > self.unread_s:
+            self.transport.abort()
+
+    def _sweep_resting(self, now_s: float) -> None:
+        """Close a connection that rests too long.
+
+        A timer of uvicorn does that too, but any byte ends that timer, and there are bytes that
+        begin no request.
+        """
+        cycle = self.cycle
+        if cycle is None or not cycle.response_complete:
+            return
+        if cycle is not self._rested_after:
+            self._rested_after = cycle
+            self._rest_since_s = now_s
+        elif now_s - self._rest_since_s > self.timeout_keep_alive:
             self.transport.abort()
 
 

@@ -10,40 +10,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import json
 import logging
 import os
 import resource
 import signal
 import socket
-import ssl
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from sage_native.config import load_settings
+from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.app import create_admin_app, create_app
 from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
 from sage_native.gateway.log_lines import set_up_logging
-from sage_native.gateway.preparing import opened_secrets
-from sage_native.gateway.state import StateDirectory
+from sage_native.gateway.tls import TlsListener, tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sage_native.config import Settings
 
-__all__ = ["SOURCE_VARIABLE", "main"]
+__all__ = ["SOURCE_VARIABLE", "Server", "fitting_connections", "main", "raise_open_files"]
 
 SOURCE_VARIABLE = "SAGE_NATIVE_SERVE"
 """The layers of the settings, as JSON."""
 
 KEEP_ALIVE_S = 75
 """How long a connection may rest between requests: longer than proxies keep theirs."""
+RESERVED_FILES = 256
+"""Files of a worker beside its connections and those to what is behind: store, siblings and all."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_logger = logging.getLogger("sage_native.gateway")
 
 
 def main() -> None:
@@ -58,7 +62,10 @@ def main() -> None:
     app = create_app(settings) if listener == "public" else create_admin_app(settings)
     config = uvicorn.Config(
         app,
-        http=SweptProtocol.for_worker(settings.limits.max_connections),
+        http=SweptProtocol.for_worker(
+            fitting_connections(settings, raise_open_files()),
+            trusted_proxies=settings.server.trusted_proxies,
+        ),
         ws="none",
         loop="uvloop",
         lifespan="on",
@@ -72,8 +79,9 @@ def main() -> None:
         timeout_graceful_shutdown=settings.server.drain_timeout,
     )
     config.load()
-    config.ssl = asyncio.run(_tls(settings))
-    _Server(config, ready_fd).run(sockets=[socket.socket(fileno=listening_fd)])
+    config.ssl = asyncio.run(tls_context(settings))
+    server = Server(config, functools.partial(_tell_ready, ready_fd))
+    server.run(sockets=[socket.socket(fileno=listening_fd)])
 
 
 def _settings(source: dict[str, Any]) -> Settings:
@@ -85,22 +93,40 @@ def _settings(source: dict[str, Any]) -> Settings:
     )
 
 
-class _Server(uvicorn.Server):
-    """A server that says when it is ready, sweeps its connections, and ends with status 0."""
+class Server(uvicorn.Server):
+    """A server that sweeps its connections, times the handshakes of TLS, and ends with status 0.
 
-    def __init__(self, config: uvicorn.Config, ready_fd: int) -> None:
+    Args:
+        config: It is loaded already.
+        on_ready: Called once connections are accepted.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready_fd = ready_fd
+        self._on_ready = on_ready
         self._sweeping: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        connections = self.server_state.connections
-        self._sweeping = asyncio.get_running_loop().create_task(sweep_for_ever(connections))
-        # Nobody waits for a worker that replaces another.
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._ready_fd, b"1")
-        os.close(self._ready_fd)
+        """Accept connections at the sockets."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            TlsListener(one, self.config.ssl, self._protocol)  # type: ignore[misc]
+            if self.config.ssl is not None
+            else await loop.create_server(self._protocol, sock=one, backlog=self.config.backlog)
+            for one in sockets or ()
+        ]
+        self.started = True
+        self._sweeping = loop.create_task(sweep_for_ever(self.server_state.connections))
+        self._on_ready()
+
+    def _protocol(self) -> SweptProtocol:
+        protocol: SweptProtocol = self.config.http_protocol_class(  # type: ignore[assignment,call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -110,20 +136,59 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _tls(settings: Settings) -> ssl.SSLContext | None:
-    tls = settings.server.tls
-    if tls is None:
-        return None
-    password = None
-    if tls.key_password_secret is not None:
-        state = StateDirectory(settings.state_dir)
-        async with opened_secrets(settings, state) as provider:
-            password = (await provider.get(tls.key_password_secret)).decode()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key, password)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+def _tell_ready(ready_fd: int) -> None:
+    # Nobody waits for a worker that replaces another.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(ready_fd, b"1")
+    os.close(ready_fd)
+
+
+def raise_open_files() -> int:
+    """Let this process open as many files as its hard limit allows.
+
+    Returns:
+        How many; a very large number where there is no limit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    except (OSError, ValueError):  # some systems refuse what they call unlimited
+        pass
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def fitting_connections(settings: Settings, open_files: int) -> int:
+    """Return how many connections a worker takes, so that files are left for all else it does.
+
+    Otherwise clients that only connect could keep it from reaching its store.
+
+    Args:
+        settings: They say how many are wanted.
+        open_files: How many files the process may open.
+
+    Raises:
+        ConfigurationError: Not one fits.
+    """
+    wanted = settings.limits.max_connections
+    reserved = RESERVED_FILES + settings.behind.max_connections
+    fitting = open_files - reserved
+    if fitting >= wanted:
+        return wanted
+    way_out = f"allow it {wanted + reserved:,} (ulimit -n, LimitNOFILE of systemd)"
+    if fitting < 1:
+        raise ConfigurationError(
+            f"a worker may open {open_files:,} files, and needs {reserved:,} beside its "
+            f"connections: {way_out}"
+        )
+    _logger.warning(
+        "limits.max_connections is %d, but a worker may open %d files: it takes %d connections; %s",
+        wanted,
+        open_files,
+        fitting,
+        way_out,
+    )
+    return fitting
 
 
 def forbid_core_dumps() -> None:
