@@ -6,6 +6,7 @@ Raw bytes and ``did:key`` are native; PEM, PKCS#8, OpenSSH and JWK go through ``
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,7 @@ from sage_native._native import SharedSecret, _ed25519_key_of_did, _verify_many
 from sage_native._native import SigningKey as NativeSigningKey
 from sage_native._native import StaticSecret as NativeStaticSecret
 from sage_native._native import VerifyingKey as NativeVerifyingKey
+from sage_native._native import VerifyingKeyCache as NativeVerifyingKeyCache
 from sage_native._native import X25519PublicKey as NativeX25519PublicKey
 from sage_native.exceptions import UsageError
 
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EphemeralSecret",
+    "KeyCacheStatistics",
     "SharedSecret",
     "SigningKey",
     "StaticSecret",
     "VerifyingKey",
+    "VerifyingKeyCache",
     "X25519PublicKey",
     "check_did",
     "resolve_did_key",
@@ -309,6 +313,64 @@ class EphemeralSecret(NativeEphemeralSecret):
     def public_key(self) -> X25519PublicKey:
         """The share to send. Stays readable after the secret is spent."""
         return X25519PublicKey(self.public_key_bytes)
+
+
+@dataclass(frozen=True)
+class KeyCacheStatistics:
+    """What a cache of verifying keys holds, and what it has done since it was made.
+
+    Attributes:
+        registered: Keys that are registered.
+        expanded: Those of them that have a table.
+        used_bytes: What both take of the budget.
+        budget_bytes: What they may take.
+        hits: Signatures that were checked with a table.
+        decoded_hits: Signatures of registered keys that had none.
+        misses: Signatures of keys that are not registered.
+        promotions: Tables built.
+        evictions: Tables, and keys, given up for others. If this grows with the promotions, the
+            budget is less than the keys that are in use.
+    """
+
+    registered: int
+    expanded: int
+    used_bytes: int
+    budget_bytes: int
+    hits: int
+    decoded_hits: int
+    misses: int
+    promotions: int
+    evictions: int
+
+
+class VerifyingKeyCache(NativeVerifyingKeyCache):  # noqa: D101 - the native class says it
+    __doc__ = NativeVerifyingKeyCache.__doc__
+    __slots__ = ()
+
+    def verify_many(self, keys: _Keys, signatures: _Batch, messages: _Batch) -> NDArray[np.bool_]:
+        """Give the strict verdict on each signature, by itself, as ``verify_many`` does.
+
+        Args:
+            keys: As for ``verify_many``, registered or not.
+            signatures: A list of 64-byte bytes, or an array (count, 64) of uint8.
+            messages: A list of bytes, or an array (count, length) of uint8.
+
+        Returns:
+            Read-only array (count,) of bool, in the order of the signatures.
+
+        Raises:
+            UsageError: The batches differ in length.
+
+        Cost: 3 to 10 µs a signature, by processor, of keys with a table, where eight or more are
+        in the batch. Keys that reach their third valid signature get a table, 100 µs each.
+        """
+        import numpy as np  # noqa: PLC0415 - batches alone need numpy
+
+        return np.frombuffer(self._verify_many(keys, signatures, messages), np.bool_)
+
+    def statistics(self) -> KeyCacheStatistics:
+        """Count what the cache holds and has done."""
+        return KeyCacheStatistics(*self._statistics())
 
 
 def verify_many(keys: _Keys, signatures: _Batch, messages: _Batch) -> NDArray[np.bool_]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sage_native import AuthenticationError, SigningKey, UsageError, VerifyingKey
+from sage_native import (
+    AuthenticationError,
+    SigningKey,
+    UsageError,
+    VerifyingKey,
+    VerifyingKeyCache,
+)
 from sage_native.keys import verify_many
 from tests.doors.rows import COUNT, rows_of
 
@@ -40,4 +46,28 @@ def verdict(key: bytes, signature: bytes, message: bytes) -> bool:
     for keys in (loaded, [loaded] * COUNT):
         many = verify_many(keys, [signature] * COUNT, (message,) * COUNT)
         assert many.tolist() == verdicts
+    assert expanded_verdict(loaded, signature, message) is valid
+    return valid
+
+
+# More than the eight lanes of a vector, so that some are verified beside them.
+_EXPANDED_COUNT = 9
+
+
+def expanded_verdict(key: VerifyingKey, signature: bytes, message: bytes) -> bool:
+    """The one verdict of an expanded key and of a cache, single and in lanes."""
+    try:
+        expanded = key.expand()
+    except UsageError:  # not a point of the curve
+        return False
+    valid = expanded.is_valid(signature, message)
+    batch = ([signature] * _EXPANDED_COUNT, [message] * _EXPANDED_COUNT)
+    assert verify_many(expanded, *batch).tolist() == [valid] * _EXPANDED_COUNT
+    cache = VerifyingKeyCache()
+    cache.register(key)
+    # Plain, then expanded if they are valid.
+    for _ in range(4):
+        assert cache.is_valid(key, signature, message) is valid
+    assert cache.statistics().expanded == int(valid)
+    assert cache.verify_many(key, *batch).tolist() == [valid] * _EXPANDED_COUNT
     return valid

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use sage_core::ed25519::{SigningKey, VerifyingKey, sign_many, verify_many};
+use sage_core::ed25519::{KeyRef, SigningKey, VerifyingKey, sign_many, verify_many};
 use sage_core::random::SystemRandom;
 
 const MESSAGE: [u8; 256] = [0x5a; 256];
@@ -28,11 +28,20 @@ pub fn measure(criterion: &mut Criterion) {
             assert!(key.verify(&MESSAGE, &signatures[0]));
         });
     });
+    let hot = verifying.expand().expect("a point");
+    group.bench_function("verify, key expanded", |bencher| {
+        bencher.iter(|| assert!(hot.verify(black_box(&MESSAGE), &signatures[0])));
+    });
+    group.bench_function("expand a verifying key", |bencher| bencher.iter(|| black_box(verifying).expand()));
     group.bench_function("key pair", |bencher| {
         bencher.iter(|| SigningKey::generate(&mut SystemRandom));
     });
 
-    let encoded: Vec<&[u8]> = keys.iter().map(|key| &key.verifying_key().as_bytes()[..]).collect();
+    let encoded: Vec<KeyRef<'_>> =
+        keys.iter().map(|key| KeyRef::Raw(key.verifying_key().as_bytes())).collect();
+    let expanded: Vec<VerifyingKey> =
+        keys.iter().map(|key| key.verifying_key().expand().expect("a point")).collect();
+    let hot: Vec<KeyRef<'_>> = expanded.iter().map(KeyRef::Checked).collect();
     let signatures: Vec<&[u8]> = signatures.iter().map(|signature| &signature[..]).collect();
     let messages = [&MESSAGE[..]; BATCH_LEN];
     group.throughput(Throughput::Elements(BATCH_LEN as u64));
@@ -41,6 +50,9 @@ pub fn measure(criterion: &mut Criterion) {
     });
     group.bench_function("verify, batch of 64, keys from bytes", |bencher| {
         bencher.iter(|| verify_many(black_box(&encoded), &signatures, &messages));
+    });
+    group.bench_function("verify, batch of 64, keys expanded", |bencher| {
+        bencher.iter(|| verify_many(black_box(&hot), &signatures, &messages));
     });
     group.finish();
 }

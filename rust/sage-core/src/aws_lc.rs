@@ -99,7 +99,6 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// SHA-512 over the concatenation of `parts`; the state is erased, since Ed25519 hashes secrets.
-#[cfg(target_arch = "x86_64")]
 pub(crate) fn sha512(parts: &[&[u8]]) -> [u8; 64] {
     let mut state = MaybeUninit::<aws_lc_sys::SHA512_CTX>::uninit();
     let mut digest = [0; 64];

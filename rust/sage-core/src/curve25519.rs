@@ -3,11 +3,23 @@
 //! Two means, the same bytes: the vector kernels of `ifma`, or AWS-LC. All of it is constant time in
 //! the scalars, but for verification, which sees public data alone.
 
+mod comb;
+mod decompress;
+mod element;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+mod inversion;
+mod known_key;
+mod opaque;
+mod point;
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "x86_64")]
 use self::ifma::Ifma;
+#[cfg(test)]
+pub(crate) use self::known_key::verdicts_by_every_path;
+pub(crate) use self::known_key::{Claim, KeyTable, hold, holds};
 use crate::aws_lc;
 #[cfg(target_arch = "x86_64")]
 use crate::processor;
@@ -38,6 +50,11 @@ pub(crate) fn x25519_public(secret: &[u8; 32]) -> [u8; 32] {
         Some(ifma) => ifma::x25519_base(ifma, secret),
         _ => aws_lc::x25519_public(secret),
     }
+}
+
+/// True if these bytes encode a point of edwards25519, canonically or not.
+pub(crate) fn is_point(encoded: &[u8; 32]) -> bool {
+    decompress::decompress(encoded).is_some()
 }
 
 /// The kernels that Ed25519 is made of, where there are any.

@@ -15,6 +15,7 @@ mod events;
 mod handshake;
 mod json;
 mod kdf;
+mod key_cache;
 mod output;
 mod probes;
 mod processor;
@@ -45,6 +46,8 @@ mod native {
     use crate::json::{decode_json, encode_json};
     #[pymodule_export]
     use crate::kdf::{Prk, hkdf_sha256};
+    #[pymodule_export]
+    use crate::key_cache::VerifyingKeyCache;
     #[pymodule_export]
     use crate::probes::{boundary_probe, panic_probe};
     #[pymodule_export]

@@ -180,13 +180,14 @@ impl Request {
             return Err(HandshakeError::OutOfOrder("this request was authenticated before"));
         }
         let spelt = self.client_did.ed25519_key();
-        let key_is_listed = match (spelt, listed) {
-            (Some(key), _) if key != *self.client_key.as_bytes() => false,
-            (Some(_), None) => self.client_key.check().is_ok(),
-            (None, None) => false,
-            (_, Some(listed)) => listed.contains(&self.client_key),
+        // The listed key, not the one that was read: it may be expanded.
+        let key = match (spelt, listed) {
+            (Some(key), _) if key != *self.client_key.as_bytes() => None,
+            (Some(_), None) => Some(&self.client_key).filter(|key| key.check().is_ok()),
+            (None, None) => None,
+            (_, Some(listed)) => listed.iter().find(|key| **key == self.client_key),
         };
-        if key_is_listed && self.client_key.verify_handshake(INITIATE_CONTEXT, &self.th1, &self.signature) {
+        if key.is_some_and(|key| key.verify_handshake(INITIATE_CONTEXT, &self.th1, &self.signature)) {
             self.stage = Stage::Authenticated;
             Ok(())
         } else {

@@ -109,11 +109,11 @@ impl Drop for Group {
 }
 
 /// Eight points as sums of table entries: (Y + X, Y - X, Z, T).
-struct Sums {
-    y_plus_x: Tight8,
-    y_minus_x: Tight8,
-    z: Tight8,
-    t: Tight8,
+pub struct Sums {
+    pub y_plus_x: Tight8,
+    pub y_minus_x: Tight8,
+    pub z: Tight8,
+    pub t: Tight8,
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
@@ -133,17 +133,19 @@ fn eight_multiples(windows: &[Window], digit_rows: &[[u8; LANE_COUNT]; 32]) -> [
     core::array::from_fn(|n| Point::from_sum_and_difference([plus[n], minus[n], z[n], t[n]].map(Element)))
 }
 
+/// Eight times the neutral element.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
-fn neutral() -> Sums {
+pub fn neutral() -> Sums {
     let zero = Tight8([_mm512_setzero_si512(); 5]);
     let mut one = zero;
     one.0[0] = _mm512_set1_epi64(1);
     Sums { y_plus_x: one, y_minus_x: one, z: one, t: zero }
 }
 
+/// The sums plus entries (y + x, y - x, 2 d x y).
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
 #[inline]
-fn add(sums: &Sums, [y_plus_x, y_minus_x, twice_dxy]: &[Tight8; 3]) -> Sums {
+pub fn add(sums: &Sums, [y_plus_x, y_minus_x, twice_dxy]: &[Tight8; 3]) -> Sums {
     let a = sums.y_minus_x.mul(y_minus_x, NONE);
     let b = sums.y_plus_x.mul(y_plus_x, ALL);
     let c = sums.t.mul(twice_dxy, NONE);
@@ -176,9 +178,10 @@ fn times_sixteen(sums: &Sums) -> Sums {
     from_factors(&e, &f, &g, &h)
 }
 
+/// Factors (e, f, g, h) of the doubles of (X, Y, Z).
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
 #[inline]
-fn double(x: &Tight8, y: &Tight8, z: &Tight8) -> (Tight8, Tight8, Tight8, Tight8) {
+pub fn double(x: &Tight8, y: &Tight8, z: &Tight8) -> (Tight8, Tight8, Tight8, Tight8) {
     let bias = Wide8::bias();
     let xx = x.square(NONE);
     let yy = y.square(NONE);
@@ -191,9 +194,10 @@ fn double(x: &Tight8, y: &Tight8, z: &Tight8) -> (Tight8, Tight8, Tight8, Tight8
     (e, f, g, h)
 }
 
+/// Sums from factors.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
 #[inline]
-fn from_factors(e: &Tight8, f: &Tight8, g: &Tight8, h: &Tight8) -> Sums {
+pub fn from_factors(e: &Tight8, f: &Tight8, g: &Tight8, h: &Tight8) -> Sums {
     let x = e.mul(f, NONE);
     let y = g.mul(h, ALL);
     Sums {

@@ -1,14 +1,9 @@
 //! From encodings back to points of edwards25519, two at a time, in variable time.
 //!
-//! # Method
-//!
-//! RFC 8032, 5.1.3: x^2 = u / v with u = y^2 - 1 and v = d y^2 + 1, which is never 0, as -1 / d is not a
-//! square. With w = u v^7 the candidate is x = u v^3 w^((p - 5) / 8); then v x^2 is u, or -u and x is to
-//! be multiplied by a root of -1, or neither and there is no such point.
-//!
-//! The power is a chain of 252 squarings, each waiting for the one before, which leaves the multipliers
-//! idle for most of the time: two lanes take as long as one. The few products before and after it stay
-//! in ordinary registers, where the two points' sequences overlap.
+//! The method is that of [`super::portable`]. The power is a chain of 252 squarings, each waiting
+//! for the one before, which leaves the multipliers idle for most of the time: two lanes take as long as
+//! one. The few products before and after it stay in ordinary registers, where the two points' sequences
+//! overlap.
 //!
 //! # Bounds
 //!
@@ -17,30 +12,8 @@
 use super::Ifma;
 use super::element::Element;
 use super::field::{NONE, Tight2};
-
-const ZERO: Element = Element([0; 5]);
-
-const D: Element = Element([
-    0x3_4dca_1359_78a3,
-    0x1_a828_3b15_6ebd,
-    0x5_e7a2_6001_c029,
-    0x7_39c6_63a0_3cbb,
-    0x5_2036_cee2_b6ff,
-]);
-
-const ROOT_OF_MINUS_ONE: Element = Element([
-    0x6_1b27_4a0e_a0b0,
-    0x0_d5a5_fc8f_189d,
-    0x7_ef5e_9cbd_0c60,
-    0x7_8595_a680_4c9e,
-    0x2_b832_4804_fc1d,
-]);
-
-/// A point by its two coordinates.
-pub struct Affine {
-    pub x: Element,
-    pub y: Element,
-}
+pub use super::portable::Affine;
+use super::portable::Half;
 
 /// The points of two encodings; `None` where there is none, or x = 0 comes with the sign bit.
 ///
@@ -50,48 +23,6 @@ pub fn decompress_two(_ifma: Ifma, encodings: [&[u8; 32]; 2]) -> [Option<Affine>
     // SAFETY: an `Ifma` exists only where the four features do.
     let powers = unsafe { powers([halves[0].w, halves[1].w]) };
     [0, 1].map(|n| halves[n].point(&powers[n], encodings[n][31] >> 7))
-}
-
-/// What is known before the power.
-struct Half {
-    y: Element,
-    u: Element,
-    v: Element,
-    u_v3: Element,
-    w: Element,
-}
-
-impl Half {
-    fn new(encoded: &[u8; 32]) -> Self {
-        let y = Element::from_bytes(encoded);
-        let yy = y.square();
-        let u = yy.sub(&Element::ONE).carried();
-        let v = yy.mul(&D).add(&Element::ONE); // below 2^51 + 2^14
-        let v3 = v.square().mul(&v);
-        let u_v3 = u.mul(&v3);
-        let w = u_v3.mul(&v3.mul(&v));
-        Self { y, u, v, u_v3, w }
-    }
-
-    /// The point whose x has the parity `sign`, from w^((p - 5) / 8).
-    fn point(&self, power: &Element, sign: u8) -> Option<Affine> {
-        let mut x = self.u_v3.mul(power);
-        let u_if_root = x.square().mul(&self.v);
-        if !u_if_root.equals(&self.u) {
-            if !u_if_root.equals(&ZERO.sub(&self.u)) {
-                return None;
-            }
-            x = x.mul(&ROOT_OF_MINUS_ONE);
-        }
-        let bytes = x.to_bytes();
-        if bytes[0] & 1 != sign {
-            if bytes == [0; 32] {
-                return None;
-            }
-            x = ZERO.sub(&x).carried();
-        }
-        Some(Affine { x, y: self.y })
-    }
 }
 
 /// Both to the power (p - 5) / 8 = 2^252 - 3. Names give the exponent; `ones_n` is 2^n - 1.

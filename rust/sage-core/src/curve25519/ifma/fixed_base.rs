@@ -109,7 +109,7 @@ pub fn factors(sum: &Tight4, entry: &Tight4) -> Tight4 {
 /// (h, e, g, f) of a sum's double.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
 #[inline]
-fn doubling_factors(sum: &Tight4) -> Tight4 {
+pub fn doubling_factors(sum: &Tight4) -> Tight4 {
     // (Y + X, Y - X, Z, Y + X) times (Y + X, Y - X, Z, Y - X).
     let left = Tight4(sum.0.map(|limb| _mm256_permute4x64_epi64::<0b00_10_01_00>(limb)));
     let right = Tight4(sum.0.map(|limb| _mm256_permute4x64_epi64::<0b01_10_01_00>(limb)));

@@ -45,7 +45,8 @@ use zeroize::Zeroize;
 use super::element::Element;
 use super::field::{EVEN, Tight2, Tight4, Wide2};
 use super::inversion::inverse;
-use super::{Ifma, clamp, opaque};
+use super::opaque::opaque;
+use super::{Ifma, clamp};
 
 /// (A - 2) / 4 of the curve y^2 = x^3 + 486662 x^2 + x.
 const A24: i64 = 121_665;

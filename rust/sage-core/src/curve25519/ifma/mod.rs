@@ -2,20 +2,21 @@
 //!
 //! One token, [`Ifma`], stands for "this processor has the instructions". It is obtained only from
 //! [`Ifma::detect`], every public function asks for one, and so every public function is safe. All
-//! functions but [`verify_equation`], which knows no secrets, run in time that does not depend on scalars
+//! functions but [`verify_equation`], [`combination`] and [`combinations`], which know no secrets, run in time that does not depend on scalars
 //! or coordinates: no branch, no memory address and no instruction with variable latency sees them.
 
 #![allow(unsafe_code, reason = "entered only behind `Ifma`; each block has its proof")]
 
+use super::{comb, decompress as portable, element, inversion, opaque, point};
+
 mod batch;
 mod decompress;
-mod element;
 mod field;
 mod fixed_base;
-mod inversion;
+mod known_key;
+mod known_keys;
 mod ladder;
 mod naf;
-mod point;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,8 @@ mod verify;
 
 pub use batch::mul_base_compressed_many;
 pub use fixed_base::{mul_base_compressed, x25519_base};
+pub use known_key::combination;
+pub use known_keys::{LANE_COUNT, combinations};
 pub use ladder::x25519;
 pub use verify::verify_equation;
 
@@ -48,15 +51,4 @@ fn clamp(scalar: &[u8; 32]) -> zeroize::Zeroizing<[u8; 32]> {
     clamped[0] &= 248;
     clamped[31] = (clamped[31] & 127) | 64;
     clamped
-}
-
-/// `word`, of which the optimiser no longer knows anything: masks stay masks and become no
-/// branches.
-#[inline]
-fn opaque(mut word: u64) -> u64 {
-    // SAFETY: no instruction at all; `word` may be any value.
-    unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) word, options(pure, nomem, nostack, preserves_flags));
-    }
-    word
 }

@@ -27,10 +27,11 @@ use std::sync::OnceLock;
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::Ifma;
 use super::element::Element;
 use super::field::Tight8;
+use super::opaque::opaque;
 use super::point::{Point, invert_all, twice_dxy};
-use super::{Ifma, opaque};
 
 pub const WINDOW_COUNT: usize = 32;
 const ENTRY_COUNT: usize = 8;

@@ -35,7 +35,12 @@ impl Element {
         for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*chunk);
         }
-        let [w0, w1, w2, w3] = words;
+        Self::from_words(words)
+    }
+
+    /// The element of a 255-bit number in words, lowest first; bit 255 is ignored.
+    #[inline]
+    pub fn from_words([w0, w1, w2, w3]: [u64; 4]) -> Self {
         Self([
             w0 & LOW_51,
             (w0 >> 51 | w1 << 13) & LOW_51,
@@ -47,6 +52,15 @@ impl Element {
 
     /// The 32-byte little-endian form, fully reduced.
     pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(self.to_words()) {
+            *chunk = word.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// The fully reduced number in words, lowest first.
+    pub fn to_words(self) -> [u64; 4] {
         let l = self.carried().carried().0;
         // Limbs are now at most 2^51 + 18 and the number is below 2 p: its quotient by p is 0 or 1, the
         // carry out of bit 255 of the number plus 19.
@@ -60,13 +74,7 @@ impl Element {
             carry = sum >> 51;
             sum & LOW_51
         });
-        let words =
-            [r[0] | r[1] << 51, r[1] >> 13 | r[2] << 38, r[2] >> 26 | r[3] << 25, r[3] >> 39 | r[4] << 12];
-        let mut bytes = [0; 32];
-        for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *chunk = word.to_le_bytes();
-        }
-        bytes
+        [r[0] | r[1] << 51, r[1] >> 13 | r[2] << 38, r[2] >> 26 | r[3] << 25, r[3] >> 39 | r[4] << 12]
     }
 
     /// Whether both, reduced, are the same. Variable time.

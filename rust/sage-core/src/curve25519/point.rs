@@ -56,6 +56,10 @@ impl Point {
         ]),
     };
 
+    /// The neutral element.
+    pub const NEUTRAL: Self =
+        Self { x: Element([0; 5]), y: Element::ONE, z: Element::ONE, t: Element([0; 5]) };
+
     /// The point of coordinates (Y + X, Y - X, Z, T), limbs of each below 2^52: twice each of X, Y, Z
     /// and T, which is the same point.
     pub fn from_sum_and_difference([sum, difference, z, t]: [Element; 4]) -> Self {
@@ -65,6 +69,11 @@ impl Point {
             z: z.add(&z).carried(),
             t: t.add(&t).carried(),
         }
+    }
+
+    pub fn negated(&self) -> Self {
+        let negative = |element: &Element| Element([0; 5]).sub(element).carried();
+        Self { x: negative(&self.x), t: negative(&self.t), ..*self }
     }
 
     pub fn double(&self) -> Self {
@@ -88,7 +97,8 @@ impl Point {
         Self::from_factors(&b.sub(&a), &d.sub(&c), &d.add(&c), &b.add(&a))
     }
 
-    fn from_factors(e: &Element, f: &Element, g: &Element, h: &Element) -> Self {
+    /// From X = e f, Y = g h, Z = f g, T = e h; limbs below 2^54.
+    pub fn from_factors(e: &Element, f: &Element, g: &Element, h: &Element) -> Self {
         Self { x: e.mul(f), y: g.mul(h), z: f.mul(g), t: e.mul(h) }
     }
 

@@ -44,7 +44,7 @@
 use zeroize::Zeroize;
 
 use super::element::Element;
-use super::opaque;
+use super::opaque::opaque;
 
 const BATCH_COUNT: usize = 10;
 const STEP_COUNT: usize = 60;

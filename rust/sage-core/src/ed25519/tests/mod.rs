@@ -1,0 +1,3 @@
+mod cache;
+mod expanded;
+mod signing;

@@ -1,0 +1,25 @@
+//! Signing by every way.
+
+use proptest::prelude::*;
+
+use super::super::*;
+
+proptest! {
+    /// The kernels, the batch and AWS-LC write the same signatures, and dalek agrees with them.
+    #[test]
+    fn every_way_to_sign_gives_the_same_bytes(
+        seed: [u8; 32],
+        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..70),
+    ) {
+        let key = SigningKey::from_seed(&seed);
+        let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+        let batch = sign_many(&key, &messages).expect("no message is a handshake");
+        for (message, signature) in messages.iter().zip(&batch) {
+            prop_assert_eq!(&key.sign(message).expect("as above"), signature);
+            prop_assert_eq!(&aws_lc::ed25519_sign(key.private.expose(), message), signature);
+            prop_assert!(key.verifying_key().verify(message, signature));
+            let dalek = ed25519_dalek::VerifyingKey::from_bytes(key.verifying_key().as_bytes()).expect("a point");
+            prop_assert!(dalek.verify_strict(message, &(*signature).into()).is_ok());
+        }
+    }
+}
