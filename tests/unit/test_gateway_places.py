@@ -73,7 +73,7 @@ def test_what_nobody_holds_is_forgotten() -> None:
         assert holder is not None
         places.leave(holder)
     assert places.taken == 0
-    assert not places._of_address  # noqa: SLF001 - what would grow
+    assert not places._of_address
 
 
 def test_connections_that_fit_are_all_taken(caplog: pytest.LogCaptureFixture) -> None:
@@ -96,7 +96,7 @@ def test_a_process_may_open_what_its_hard_limit_allows() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 900)),  # noqa: PLW1509
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 900)),
         capture_output=True,
         text=True,
         check=True,
