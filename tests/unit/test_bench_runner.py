@@ -358,9 +358,7 @@ def test_both_sides_give_the_same(row: Row) -> None:
 def test_every_row_that_is_due_has_its_lines() -> None:
     for row in all_rows():
         assert (row.standing == "beside") == (row.must is None) == (row.goal is None)
-    assert {row.number for row in all_rows()} == {
-        *(1, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-    }
+    assert {row.number for row in all_rows()} == set(range(1, 19))
 
 
 def test_steps_of_the_breakdown_work() -> None:
@@ -377,8 +375,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["--quick", "--rows", "17", "--json", str(path)])
     assert {result.row for result in Run.read(path).results} == {17}
     assert "Boundary" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="not measured here: row 3"):
-        command.main(["--rows", "3,17"])
+    with pytest.raises(SystemExit, match="not measured here: row 99"):
+        command.main(["--rows", "99,17"])
     for option in (["--rows", "17"], ["--json", str(path)]):
         with pytest.raises(SystemExit, match="wants the whole table"):
             command.main([*option, "--write-docs"])
