@@ -122,7 +122,8 @@ class LimitsSettings(Section):
         default=256, description="Requests that a worker works on at once."
     )
     max_connections: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(
-        default=4096, description="Connections of a worker."
+        default=4096,
+        description="Connections of a worker; an address has a quarter of them, 64 at least.",
     )
     handshakes_per_address: RateSettings = Field(
         default=_HANDSHAKES_PER_ADDRESS, description="Handshakes of an address (IPv6: of a /64)."
