@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sage_native.dids import DidRegistry
 from sage_native.exceptions import ConfigurationError
+from sage_native.gateway.hot_keys import HotKeys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ class ClientAdmission:
 
     Attributes:
         registry: Of all DIDs, admitted or not.
+        hot_keys: Keys of those who come often.
 
     Raises:
         ConfigurationError: The policy needs a registry, and the storage keeps none.
@@ -42,6 +44,7 @@ class ClientAdmission:
                 "none: choose sqlite:/// or postgresql:// as storage.url, or allow_list"
             )
         self.registry = DidRegistry(storage.dids, any_did_key=settings.policy != "registered")
+        self.hot_keys = HotKeys()
         self._listed = frozenset(settings.allow_list) if settings.policy == "allow_list" else None
 
     async def keys_of(self, did: str) -> Sequence[VerifyingKey]:
@@ -52,4 +55,4 @@ class ClientAdmission:
         """
         if self._listed is not None and did not in self._listed:
             return ()
-        return await self.registry.resolve(did)
+        return self.hot_keys.of(await self.registry.resolve(did))

@@ -32,12 +32,14 @@ async def initiate(call: Call) -> Answer:
         require_challenge=gateway.challenges.demands(now_ms),
         now_ms=now_ms,
     )
-    request.authenticate(await gateway.admission.keys_of(request.client_did))
+    keys = await gateway.admission.keys_of(request.client_did)
+    request.authenticate(keys)
     # Once the client is known, and charged once its nonce is new: by its name alone, or with an M1
     # that they have seen, strangers would spend what is the client's.
     gateway.pacing.check_handshake_of(request.client_did)
     await gateway.nonces.admit(request, now_ms)
     gateway.pacing.handshake_of(request.client_did)
+    gateway.admission.hot_keys.proved(keys, request.client_key)
     message, session = gateway.manager.accept(request)
     gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
     return json_answer(encode_json("accept", message))
