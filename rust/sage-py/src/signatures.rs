@@ -316,8 +316,12 @@ pub fn verdicts_of<'py>(
     let signatures = signatures.into_stable();
     let (signatures, messages) = (signatures.slices(), messages.slices());
     same_count(py, &[("signatures", signatures.len()), ("messages", messages.len())])?;
+    let one = match keys {
+        Keys::One(key) => Some(key.get().inner.for_signatures(signatures.len())),
+        Keys::Many(_) | Keys::Objects(_) => None,
+    };
     let keys: Vec<KeyRef<'_>> = match keys {
-        Keys::One(key) => vec![KeyRef::Checked(&key.get().inner); signatures.len()],
+        Keys::One(_) => one.iter().cycle().take(signatures.len()).map(KeyRef::Checked).collect(),
         Keys::Many(batch) => batch.slices().into_iter().map(KeyRef::Raw).collect(),
         Keys::Objects(objects) => objects.iter().map(|key| KeyRef::Checked(&key.get().inner)).collect(),
     };

@@ -1,4 +1,4 @@
-//! Two agents at a fixed time, for both targets.
+//! Two agents at a fixed time, for the targets over sessions.
 
 use sage_core::ed25519::SigningKey;
 use sage_core::handshake::{ChallengeKey, Initiator, Responder, SUITE_1};

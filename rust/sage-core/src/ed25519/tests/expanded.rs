@@ -65,8 +65,9 @@ fn an_expanded_key_is_the_same_key() {
     assert!(expanded == *plain && expanded.is_expanded() && !plain.is_expanded());
     assert!(expanded.expand().expect("a point").is_expanded());
     const { assert!(VerifyingKey::TABLE_LEN <= 25 << 10) };
+    assert!(plain.for_signatures(1_000).is_expanded() && !plain.for_signatures(2).is_expanded());
     let off_the_curve = VerifyingKey::from_bytes(&[[2; 1].as_slice(), &[0; 31]].concat()).expect("canonical");
-    assert!(off_the_curve.expand().is_err());
+    assert!(off_the_curve.expand().is_err() && !off_the_curve.for_signatures(1_000).is_expanded());
 }
 
 #[test]
