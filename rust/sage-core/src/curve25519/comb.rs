@@ -11,10 +11,13 @@
 //!
 //! # Comb
 //!
-//! Bit i = c + 16 r is column c of row r. With P_r = 2^(16 r) P, the multiple is the sum over the 16 columns
-//! of 2^c (d_c P_0 + d_(c + 16) P_1 + ... + d_(c + 240) P_15): 15 doublings. A table holds the sums for eight
-//! rows, of both signs at once, since an entry and its negative differ by a sign only: 128 entries with +P_7 in
-//! them. Two tables make 256 entries of 96 bytes, 24 KiB, and a multiple takes 32 additions.
+//! Bit i = c + n r is column c of row r, of n columns. With P_r = 2^(n r) P, the multiple is the sum over the
+//! columns of 2^c (d_c P_0 + d_(c + n) P_1 + ...): n - 1 doublings. A table holds the sums for some neighbouring
+//! rows, its *teeth*, of both signs at once, since an entry and its negative differ by a sign only: 2^(t - 1)
+//! entries for t teeth, with the last row's point positive in them.
+//!
+//! * Of a key: 16 columns and 16 rows, two tables of 8 teeth: 256 entries of 96 bytes, 24 KiB, and 32 additions.
+//! * Of the base point, once: likewise, or 8 columns and 32 rows, tables of 11, 11 and 10 teeth: 240 KiB, and 24 additions.
 //!
 //! # Layout
 //!
@@ -36,13 +39,32 @@ use super::decompress::Affine;
 use super::element::Element;
 use super::point::{Point, invert_all, twice_dxy};
 
-/// Columns, and so one more than the doublings of a multiple.
-pub const COLUMN_COUNT: usize = 16;
-/// Rows that share a table.
-const TOOTH_COUNT: usize = 8;
-/// Tables that share the rows.
-pub const HALF_COUNT: usize = 2;
-const ENTRY_COUNT: usize = 1 << (TOOTH_COUNT - 1);
+/// Columns, and tables in use for one, at the most.
+pub const MAX_COLUMN_COUNT: usize = 16;
+const MAX_TABLE_COUNT: usize = 3;
+/// Tables of a key, each for all columns.
+pub const KEY_TABLE_COUNT: usize = 2;
+
+/// How numbers are cut into columns, and columns into tables.
+#[derive(Debug)]
+pub struct Shape {
+    column_count: usize,
+    teeth: &'static [u32],
+}
+
+const KEY: Shape = Shape { column_count: 16, teeth: &[8, 8] };
+const BASE: Shape = Shape { column_count: 8, teeth: &[11, 11, 10] };
+
+impl Shape {
+    const fn entry_count(&self) -> usize {
+        let (mut count, mut table) = (0, 0);
+        while table < self.teeth.len() {
+            count += 1 << (self.teeth[table] - 1);
+            table += 1;
+        }
+        count
+    }
+}
 
 const ZERO: Element = Element([0; 5]);
 
@@ -53,38 +75,83 @@ pub struct Entry(pub [[u64; 3]; 4]);
 
 /// The tables of one point.
 pub struct Comb {
-    halves: [[Entry; ENTRY_COUNT]; HALF_COUNT],
+    shape: &'static Shape,
+    /// All tables, one after the other.
+    entries: Box<[Entry]>,
     point: Entry,
 }
 
-/// For each half and column, which entry, and whether its negative.
+/// For each column and table, which entry to add.
 #[derive(Clone)]
 pub struct Digits {
-    bytes: [[u8; COLUMN_COUNT]; HALF_COUNT],
+    /// The entry's place among all entries, or the complement of that for its negative.
+    places: [[i16; MAX_TABLE_COUNT]; MAX_COLUMN_COUNT],
     /// The number was even: take the point away once.
     pub is_one_too_many: bool,
 }
 
 impl Digits {
-    /// The digits of any 256-bit little-endian number.
-    pub fn new(number: &[u8; 32]) -> Self {
+    /// The digits of any 256-bit little-endian number, for a comb of this shape.
+    fn new(number: &[u8; 32], shape: &Shape) -> Self {
         let mut words = [0u64; 4];
         for (word, chunk) in words.iter_mut().zip(number.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*chunk);
         }
         let is_one_too_many = words[0] & 1 == 0;
         let b: [u64; 4] = core::array::from_fn(|k| words[k] >> 1 | words.get(k + 1).unwrap_or(&1) << 63);
-        let bytes = [0, 1].map(|half| {
-            let mut columns = [0; COLUMN_COUNT];
-            for (at, chunk) in columns.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-                let byte_of_rows =
-                    even_bytes(b[2 * half] >> (8 * at)) | even_bytes(b[2 * half + 1] >> (8 * at)) << 32;
-                *chunk = transposed(byte_of_rows).to_le_bytes();
-            }
-            columns
-        });
-        Self { bytes, is_one_too_many }
+        let places = match shape.column_count {
+            8 => places(&eight_columns(&b), [11, 11, 10]),
+            _ => places(&sixteen_columns(&b), [8, 8]),
+        };
+        Self { places, is_one_too_many }
     }
+}
+
+/// The entries' places for columns that are cut into tables of so many teeth.
+#[inline(always)]
+fn places<const TABLE_COUNT: usize>(
+    columns: &[u32; MAX_COLUMN_COUNT],
+    teeth: [u32; TABLE_COUNT],
+) -> [[i16; MAX_TABLE_COUNT]; MAX_COLUMN_COUNT] {
+    columns.map(|mut column| {
+        let mut places = [0; MAX_TABLE_COUNT];
+        let mut first = 0;
+        for (place, teeth) in places.iter_mut().zip(teeth) {
+            let entry_count = 1 << (teeth - 1);
+            // All ones where the last row is negative: then the complement says which entry.
+            let negative = (column >> (teeth - 1) & 1).wrapping_sub(1);
+            let index = first + ((column ^ negative) & (entry_count - 1));
+            *place = (index ^ negative) as i16;
+            column >>= teeth;
+            first += entry_count;
+        }
+        places
+    })
+}
+
+/// Column c of rows of 8 bits: bits c, c + 8, ..
+fn eight_columns(words: &[u64; 4]) -> [u32; MAX_COLUMN_COUNT] {
+    let mut columns = [0; MAX_COLUMN_COUNT];
+    for (n, word) in words.iter().enumerate() {
+        for (column, byte) in columns.iter_mut().zip(transposed(*word).to_le_bytes()) {
+            *column |= u32::from(byte) << (8 * n);
+        }
+    }
+    columns
+}
+
+/// Column c of rows of 16 bits: bits c, c + 16, ..
+fn sixteen_columns(words: &[u64; 4]) -> [u32; MAX_COLUMN_COUNT] {
+    let mut columns = [0; MAX_COLUMN_COUNT];
+    for (n, pair) in words.as_chunks::<2>().0.iter().enumerate() {
+        for (at, eight) in columns.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let [low, high] = pair.map(|word| even_bytes(word >> (8 * at)));
+            for (column, byte) in eight.iter_mut().zip(transposed(low | high << 32).to_le_bytes()) {
+                *column |= u32::from(byte) << (8 * n);
+            }
+        }
+    }
+    columns
 }
 
 /// Bytes 0, 2, 4 and 6, together.
@@ -106,31 +173,52 @@ fn transposed(mut word: u64) -> u64 {
 }
 
 impl Comb {
+    /// Bytes of a comb that [`Comb::of_negative`] makes.
+    pub const KEY_LEN: usize = size_of::<Self>() + size_of::<Entry>() * KEY.entry_count();
+
     /// The tables of minus an affine point, with one shared inversion.
-    pub fn of_negative(point: &Affine) -> Box<Self> {
+    pub fn of_negative(point: &Affine) -> Self {
         let x = ZERO.sub(&point.x).carried();
-        Self::new(Point { x, y: point.y, z: Element::ONE, t: x.mul(&point.y) })
+        Self::new(Point { x, y: point.y, z: Element::ONE, t: x.mul(&point.y) }, &KEY)
     }
 
-    /// The tables of the base point, built at first use.
+    /// The large tables of the base point, built at first use: fewer additions.
     pub fn of_base() -> &'static Self {
-        static BASE: OnceLock<Box<Comb>> = OnceLock::new();
-        BASE.get_or_init(|| Self::new(Point::BASE))
+        static COMB: OnceLock<Comb> = OnceLock::new();
+        COMB.get_or_init(|| Self::new(Point::BASE, &BASE))
     }
 
-    fn new(point: Point) -> Box<Self> {
-        let entries = affine(&multiples(point));
-        let half = |n: usize| core::array::from_fn(|entry| entries[n * ENTRY_COUNT + entry]);
-        Box::new(Self { halves: [half(0), half(1)], point: entries[HALF_COUNT * ENTRY_COUNT] })
+    /// Tables of the base point in the shape of a key's, built at first use: they stay in the nearest cache,
+    /// which suits kernels for which an addition is cheap.
+    pub fn of_base_small() -> &'static Self {
+        static COMB: OnceLock<Comb> = OnceLock::new();
+        COMB.get_or_init(|| Self::new(Point::BASE, &KEY))
     }
 
-    /// The entry of a half for a column, and whether its negative is meant.
+    fn new(point: Point, shape: &'static Shape) -> Self {
+        let mut entries = affine(&multiples(point, shape));
+        let point = entries.pop().expect("the point itself comes last");
+        Self { shape, entries: entries.into_boxed_slice(), point }
+    }
+
+    /// The digits of any 256-bit little-endian number.
+    pub fn digits(&self, number: &[u8; 32]) -> Digits {
+        Digits::new(number, self.shape)
+    }
+
+    /// How many entries a column takes: none from the last of this comb's columns on.
     #[inline]
-    pub fn entry(&self, digits: &Digits, half: usize, column: usize) -> (&Entry, bool) {
-        let byte = digits.bytes[half][column];
-        let is_negative = byte >> (TOOTH_COUNT - 1) == 0;
-        let index = if is_negative { !byte } else { byte } & (ENTRY_COUNT - 1) as u8;
-        (&self.halves[half][usize::from(index)], is_negative)
+    pub fn table_count(&self, column: usize) -> usize {
+        if column < self.shape.column_count { self.shape.teeth.len() } else { 0 }
+    }
+
+    /// The entry of a table for a column, and whether its negative is meant.
+    #[inline]
+    pub fn entry(&self, digits: &Digits, table: usize, column: usize) -> (&Entry, bool) {
+        let place = digits.places[column][table];
+        let is_negative = place < 0;
+        let index = if is_negative { !place } else { place };
+        (&self.entries[usize::from(index.cast_unsigned())], is_negative)
     }
 
     /// The point itself.
@@ -139,26 +227,27 @@ impl Comb {
     }
 }
 
-/// All entries of both halves, and the point itself.
-fn multiples(point: Point) -> Vec<Point> {
-    let mut points = Vec::with_capacity(HALF_COUNT * ENTRY_COUNT + 1);
+/// All entries of all tables, and the point itself.
+fn multiples(point: Point, shape: &Shape) -> Vec<Point> {
+    let mut points = Vec::with_capacity(shape.entry_count() + 1);
     let mut row = point;
-    for _ in 0..HALF_COUNT {
+    for teeth in shape.teeth {
         let mut all_negative = Point::NEUTRAL;
-        let mut twice = [Point::NEUTRAL; TOOTH_COUNT - 1];
-        for twice in &mut twice {
+        let mut twices = Vec::new();
+        for _ in 1..*teeth {
             all_negative = all_negative.add(&row.negated());
-            *twice = row.double();
-            row = doubled(*twice, COLUMN_COUNT - 1);
+            let twice = row.double();
+            twices.push(twice);
+            row = doubled(twice, shape.column_count - 1);
         }
         let first = points.len();
         points.push(row.add(&all_negative));
-        for (tooth, twice) in twice.iter().enumerate() {
+        for (tooth, twice) in twices.iter().enumerate() {
             for n in 0..1 << tooth {
                 points.push(points[first + n].add(twice));
             }
         }
-        row = doubled(row, COLUMN_COUNT);
+        row = doubled(row, shape.column_count);
     }
     points.push(point);
     points
@@ -231,18 +320,17 @@ impl Factors {
 
 /// The sum of multiples of two points.
 pub fn combination(terms: &[(&Comb, Digits); 2]) -> Point {
-    let mut sum = Factors::NEUTRAL;
-    for column in (0..COLUMN_COUNT).rev() {
-        if column < COLUMN_COUNT - 1 {
-            sum = sum.doubled();
-        }
+    let mut sum: Option<Factors> = None;
+    for column in (0..MAX_COLUMN_COUNT).rev() {
+        sum = sum.map(|sum| sum.doubled());
         for (comb, digits) in terms {
-            for half in 0..HALF_COUNT {
-                let (entry, is_negative) = comb.entry(digits, half, column);
-                sum = sum.plus(entry, is_negative);
+            for table in 0..comb.table_count(column) {
+                let (entry, is_negative) = comb.entry(digits, table, column);
+                sum = Some(sum.unwrap_or(Factors::NEUTRAL).plus(entry, is_negative));
             }
         }
     }
+    let mut sum = sum.unwrap_or(Factors::NEUTRAL);
     for (comb, digits) in terms {
         if digits.is_one_too_many {
             sum = sum.plus(comb.point(), true);

@@ -9,7 +9,7 @@ use super::inversion::inverse;
 use super::point::{Point, invert_all};
 
 /// What is known of a key: tables of minus A.
-pub(crate) struct KeyTable(Box<Comb>);
+pub(crate) struct KeyTable(Comb);
 
 /// One signature as numbers: R, S and k = H(R, A, M) modulo the order of B.
 pub(crate) struct Claim<'a> {
@@ -21,7 +21,7 @@ pub(crate) struct Claim<'a> {
 
 impl KeyTable {
     /// Bytes of a table.
-    pub(crate) const LEN: usize = size_of::<Comb>();
+    pub(crate) const LEN: usize = Comb::KEY_LEN;
 
     /// Builds the tables. `None` if `public` encodes no point; whether it is canonical is for the caller to
     /// ask.
@@ -56,22 +56,23 @@ pub(crate) fn hold(claims: &[Claim<'_>]) -> Vec<bool> {
 }
 
 impl<'a> Claim<'a> {
-    fn base_term(&self) -> (&'static Comb, Digits) {
-        (Comb::of_base(), Digits::new(self.s))
+    fn base_term(&self, base: &'static Comb) -> (&'static Comb, Digits) {
+        (base, base.digits(self.s))
     }
 
     fn key_term(&self) -> (&'a Comb, Digits) {
-        (&self.table.0, Digits::new(&self.k))
+        (&self.table.0, self.table.0.digits(&self.k))
     }
 }
 
 /// [S]B - [k]A.
 fn sum(claim: &Claim<'_>) -> Point {
-    let terms = [claim.base_term(), claim.key_term()];
     match super::vector_unit() {
         #[cfg(target_arch = "x86_64")]
-        Some(ifma) => super::ifma::combination(ifma, &terms),
-        _ => combination(&terms),
+        Some(ifma) => {
+            super::ifma::combination(ifma, &[claim.base_term(Comb::of_base_small()), claim.key_term()])
+        }
+        _ => combination(&[claim.base_term(Comb::of_base()), claim.key_term()]),
     }
 }
 
@@ -81,8 +82,8 @@ fn sums(claims: &[Claim<'_>], points: &mut Vec<Point>) {
     if let Some(ifma) = super::vector_unit() {
         let (lanes, rest) = claims.as_chunks::<{ super::ifma::LANE_COUNT }>();
         for eight in lanes {
-            let terms = [eight.each_ref().map(Claim::base_term), eight.each_ref().map(Claim::key_term)];
-            points.extend(super::ifma::combinations(ifma, &terms));
+            let base = eight.each_ref().map(|claim| claim.base_term(Comb::of_base_small()));
+            points.extend(super::ifma::combinations(ifma, &[base, eight.each_ref().map(Claim::key_term)]));
         }
         points.extend(rest.iter().map(sum));
         return;
@@ -93,13 +94,20 @@ fn sums(claims: &[Claim<'_>], points: &mut Vec<Point>) {
 /// The verdict by each path of this processor: scalar, single vector, and each lane of eight.
 #[cfg(test)]
 pub(crate) fn verdicts_by_every_path(claim: &Claim<'_>) -> Vec<bool> {
-    let terms = || [claim.base_term(), claim.key_term()];
-    let mut points = vec![combination(&terms())];
-    #[cfg(target_arch = "x86_64")]
-    if let Some(ifma) = super::ifma::Ifma::detect() {
-        points.push(super::ifma::combination(ifma, &terms()));
-        let lanes = core::array::from_fn(|_| claim.base_term());
-        points.extend(super::ifma::combinations(ifma, &[lanes, core::array::from_fn(|_| claim.key_term())]));
+    let mut points = Vec::new();
+    for base in [Comb::of_base(), Comb::of_base_small()] {
+        let terms = || [claim.base_term(base), claim.key_term()];
+        points.push(combination(&terms()));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(ifma) = super::ifma::Ifma::detect() {
+            points.push(super::ifma::combination(
+                ifma,
+                &[claim.base_term(Comb::of_base_small()), claim.key_term()],
+            ));
+            let lanes = core::array::from_fn(|_| claim.base_term(base));
+            let terms = [lanes, core::array::from_fn(|_| claim.key_term())];
+            points.extend(super::ifma::combinations(ifma, &terms));
+        }
     }
     points.iter().map(|point| point.compressed(&inverse(&point.z)) == *claim.r).collect()
 }

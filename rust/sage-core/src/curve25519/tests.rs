@@ -6,7 +6,7 @@ use curve25519_dalek::traits::Identity;
 use curve25519_dalek::{EdwardsPoint, Scalar};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::comb::{Comb, Digits, combination};
+use super::comb::{Comb, combination};
 use super::decompress::decompress;
 use super::inversion::inverse;
 use super::point::Point;
@@ -19,7 +19,7 @@ fn times(integer: &[u8; 32], point: &EdwardsPoint) -> EdwardsPoint {
     })
 }
 
-fn comb_of_negative(point: &EdwardsPoint) -> Box<Comb> {
+fn comb_of_negative(point: &EdwardsPoint) -> Comb {
     Comb::of_negative(&decompress(point.compress().as_bytes()).expect("a point"))
 }
 
@@ -29,16 +29,25 @@ fn encoded(point: &Point) -> [u8; 32] {
 
 /// By each path of this processor.
 fn sums(s: &[u8; 32], k: &[u8; 32], comb: &Comb) -> Vec<[u8; 32]> {
-    let terms = || [(Comb::of_base(), Digits::new(s)), (comb, Digits::new(k))];
+    let base = Comb::of_base();
+    let terms = || [(base, base.digits(s)), (comb, comb.digits(k))];
     #[allow(unused_mut, reason = "other processors have one path")]
     let mut points = vec![combination(&terms())];
     #[cfg(target_arch = "x86_64")]
     if let Some(ifma) = super::ifma::Ifma::detect() {
         use core::array::from_fn;
-        points.push(super::ifma::combination(ifma, &terms()));
-        // The two terms change places from lane to lane, so that neighbours differ.
-        let in_lanes = |first: usize| from_fn(|lane| terms()[(first + lane) % 2].clone());
-        points.extend(super::ifma::combinations(ifma, &[in_lanes(0), in_lanes(1)]));
+        let small = Comb::of_base_small();
+        points.push(super::ifma::combination(ifma, &[(small, small.digits(s)), (comb, comb.digits(k))]));
+        // The second half of the lanes has the numbers in the other places, so that neighbours differ.
+        let numbers = |lane: usize| if lane < 4 { (s, k) } else { (k, s) };
+        let in_lanes = [
+            from_fn(|lane| (base, base.digits(numbers(lane).0))),
+            from_fn(|lane| (comb, comb.digits(numbers(lane).1))),
+        ];
+        let in_lanes = super::ifma::combinations(ifma, &in_lanes);
+        points.extend(&in_lanes[..4]);
+        let exchanged = combination(&[(base, base.digits(k)), (comb, comb.digits(s))]);
+        assert!(in_lanes[4..].iter().all(|point| encoded(point) == encoded(&exchanged)));
     }
     points.iter().map(encoded).collect()
 }

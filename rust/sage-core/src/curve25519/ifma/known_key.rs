@@ -16,13 +16,13 @@
 use core::arch::x86_64::*;
 
 use super::Ifma;
-use super::comb::{COLUMN_COUNT, Comb, Digits, Entry, HALF_COUNT};
+use super::comb::{Comb, Digits, Entry, KEY_TABLE_COUNT, MAX_COLUMN_COUNT};
 use super::element::Element;
 use super::field::Tight4;
 use super::fixed_base::{doubling_factors, factors, sum};
 use super::point::Point;
 
-/// The sum of multiples of two points. Variable time.
+/// The sum of multiples of two points, both with combs in the shape of a key's. Variable time.
 pub fn combination(_ifma: Ifma, terms: &[(&Comb, Digits); 2]) -> Point {
     // SAFETY: an `Ifma` exists only where the four features do.
     let lanes = unsafe { two_sums(terms) };
@@ -36,13 +36,13 @@ fn two_sums(terms: &[(&Comb, Digits); 2]) -> [[[u64; 5]; 4]; 2] {
     let mut neutral = Tight4([_mm256_setzero_si256(); 5]);
     neutral.0[0] = _mm256_setr_epi64x(1, 1, 1, 0);
     let mut sums = [neutral; 2];
-    for column in (0..COLUMN_COUNT).rev() {
-        if column < COLUMN_COUNT - 1 {
+    for column in (0..MAX_COLUMN_COUNT).rev() {
+        if column < MAX_COLUMN_COUNT - 1 {
             sums = sums.map(|point| doubling_factors(&point)).map(|factors| sum(&factors));
         }
-        for half in 0..HALF_COUNT {
+        for table in 0..KEY_TABLE_COUNT {
             let entries = terms.each_ref().map(|(comb, digits)| {
-                let (entry, is_negative) = comb.entry(digits, half, column);
+                let (entry, is_negative) = comb.entry(digits, table, column);
                 limbs(entry, is_negative)
             });
             let next = [factors(&sums[0], &entries[0]), factors(&sums[1], &entries[1])];

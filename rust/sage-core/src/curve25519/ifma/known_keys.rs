@@ -14,14 +14,14 @@ use core::arch::x86_64::*;
 
 use super::Ifma;
 use super::batch::{Sums, add, double, from_factors, neutral};
-use super::comb::{COLUMN_COUNT, Comb, Digits, Entry, HALF_COUNT};
+use super::comb::{Comb, Digits, Entry, MAX_COLUMN_COUNT};
 use super::element::Element;
 use super::field::{Tight8, Wide8};
 use super::point::Point;
 
 pub const LANE_COUNT: usize = 8;
 
-/// Two terms for each lane: all first ones, then all second ones.
+/// Two terms for each lane: all first ones, then all second ones; combs of one shape each.
 pub type Terms<'a> = [[(&'a Comb, Digits); LANE_COUNT]; 2];
 
 /// Eight sums of multiples of two points. Variable time.
@@ -33,16 +33,16 @@ pub fn combinations(_ifma: Ifma, terms: &Terms<'_>) -> [Point; LANE_COUNT] {
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
 fn eight_sums(terms: &Terms<'_>) -> [Point; LANE_COUNT] {
     let mut sums = neutral();
-    for column in (0..COLUMN_COUNT).rev() {
-        if column < COLUMN_COUNT - 1 {
+    for column in (0..MAX_COLUMN_COUNT).rev() {
+        if column < MAX_COLUMN_COUNT - 1 {
             sums = doubled(&sums);
         }
         for term in terms {
-            for half in 0..HALF_COUNT {
+            for table in 0..term[0].0.table_count(column) {
                 let mut negative = 0;
                 let entries = core::array::from_fn(|lane| {
                     let (comb, digits) = &term[lane];
-                    let (entry, is_negative) = comb.entry(digits, half, column);
+                    let (entry, is_negative) = comb.entry(digits, table, column);
                     negative |= u8::from(is_negative) << lane;
                     entry
                 });
