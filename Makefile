@@ -16,7 +16,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo serve clients api test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
+.PHONY: help demo serve clients api verify-mutations test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -68,11 +68,16 @@ storm: $(STAMPS)/test ## Four minutes of kill -9 and duplicates against the repl
 vectors: $(STAMPS)/test ## Write tests/vectors anew from the reference
 	$(BIN)/python -m tests.reference.generate
 
-fuzz: $(STAMPS)/toolchain ## Fuzz both targets, a minute each (needs a nightly toolchain and cargo-fuzz)
+verify-mutations: $(STAMPS)/test ## A million mutated signatures through every way to verify: ten minutes or more
+	SAGE_MUTATIONS=1000000 cargo test --release --package sage-core --locked --lib ed25519::tests::expanded::random_mutations
+	SAGE_MUTATIONS=1000000 $(BIN)/python -m pytest -q tests/property/test_verify_differential.py
+
+fuzz: $(STAMPS)/toolchain ## Fuzz three targets, a minute each (needs a nightly toolchain and cargo-fuzz)
 	mkdir -p rust/sage-core/fuzz/corpus/handshake_messages
 	cd rust/sage-core && $(PYTHON) fuzz/seeds.py fuzz/corpus/handshake_messages
 	cd rust/sage-core && cargo +nightly fuzz run handshake_messages -- -max_total_time=60
 	cd rust/sage-core && cargo +nightly fuzz run record_open -- -max_total_time=60
+	cd rust/sage-core && cargo +nightly fuzz run verify -- -max_total_time=60
 
 # DATABASE=URL, or SAGE_DATABASE_URL; through the environment, since a command line is seen by others.
 migrate-up migrate-down: export SAGE_DATABASE_URL := $(or $(DATABASE),$(SAGE_DATABASE_URL))
