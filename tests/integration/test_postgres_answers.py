@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from sage_native.storage.postgres import PostgresSessionStore, PostgresStorage
-    from sage_native.storage.rows import RequestNonce
+    from sage_native.storage.rows import RequestNonce, SessionRow
 
 GIVEN_UP = "given up"
 
@@ -123,19 +125,10 @@ async def _first(storage: PostgresStorage, request: RequestNonce) -> Outcome:
 
 
 async def test_a_commit_that_no_standby_has_is_refused(server: PostgresServer) -> None:
-    async with new_storage(server) as storage:
+    async with new_storage(server, timeout_s=2.5) as patient, new_storage(server) as storage:
         server.set("synchronous_standby_names", "nobody")
         try:
-            request, stored = nonce(), row()
-            call = asyncio.gather(
-                *(
-                    closed(lambda: storage.nonces._admit([(b"k" * 16, clock_ms() + 60_000, 0)])),
-                    closed(lambda: storage.sessions("one").create(stored)),
-                    closed(lambda: storage.sessions("two").create(stored, client_limit=3)),
-                )
-            )
-            await asyncio.sleep(0.3)
-            assert _waiting(server) == 3
+            stored, call = await _held(patient, server)
             server.sql(
                 "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             )
@@ -144,14 +137,40 @@ async def test_a_commit_that_no_standby_has_is_refused(server: PostgresServer) -
                 assert isinstance(error.__cause__, asyncpg.PostgresWarning)
                 assert error.__cause__.sqlstate == "01000"
             # Nobody cancels: the call ends in time, and leaves no process behind that waits.
+            request = nonce()
             assert await storage.nonces.admit_many([request]) == [Outcome.UNKNOWN]
-            await asyncio.sleep(1.5)
-            assert _waiting(server) == 0
+            deadline = time.monotonic() + 20
+            while _waiting(server):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
         finally:
             server.set("synchronous_standby_names", "")
         await recovered(storage.check)
         assert await storage.nonces.admit_many([request]) == [Outcome.REPLAY]
-        assert await storage.sessions("one").get(stored.session.session_id) == stored
+        assert await patient.sessions("one").get(stored.session.session_id) == stored
+
+
+async def _held(
+    storage: PostgresStorage, server: PostgresServer
+) -> tuple[SessionRow, asyncio.Future[list[StorageError]]]:
+    """Begin three writes and return when all wait for a standby.
+
+    Where one was quicker than the new setting, or the machine stood still, others are begun.
+    """
+    for _ in range(20):
+        stored, key = row(), random.randbytes(16)
+        writes: list[Callable[[], Awaitable[object]]] = [
+            partial(storage.nonces._admit, [(key, clock_ms() + 60_000, 0)]),
+            partial(storage.sessions("one").create, stored),
+            partial(storage.sessions("two").create, stored, client_limit=3),
+        ]
+        call = asyncio.gather(*(closed(write) for write in writes))
+        while not call.done():
+            if await asyncio.to_thread(_waiting, server) == 3:
+                return stored, call
+            await asyncio.sleep(0.02)
+        await asyncio.gather(call, return_exceptions=True)
+    raise AssertionError("no three writes wait for a standby")
 
 
 def _waiting(server: PostgresServer) -> int:
