@@ -16,8 +16,8 @@ Header = tuple[bytes, bytes]
 RECORD_TYPE = b"application/sage-record"
 JSON_TYPE = b"application/json"
 
-_NO_STORE = (b"cache-control", b"no-store")
-_RECORD_HEADER = (b"content-type", RECORD_TYPE)
+NO_STORE = (b"cache-control", b"no-store")
+RECORD_HEADER = (b"content-type", RECORD_TYPE)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -35,18 +35,18 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-NO_CONTENT = Answer(204, (_NO_STORE,))
+NO_CONTENT = Answer(204, (NO_STORE,))
 
 
 def json_answer(value: object, *, status: int = 200) -> Answer:
     """Answer with a JSON document: bytes as they are, anything else as msgspec spells it."""
     body = value if isinstance(value, bytes) else _encode(value)
-    return Answer(status, ((b"content-type", JSON_TYPE), _NO_STORE), body)
+    return Answer(status, ((b"content-type", JSON_TYPE), NO_STORE), body)
 
 
 def record_answer(record: bytes) -> Answer:
     """Answer with a sealed record: always 200, whatever is inside."""
-    return Answer(200, (_RECORD_HEADER,), record)
+    return Answer(200, (RECORD_HEADER,), record)
 
 
 async def send_answer(send: Send, answer: Answer) -> None:

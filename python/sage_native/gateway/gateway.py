@@ -48,7 +48,6 @@ SESSION_STORE = "responder"
 WAITED_FOR_EACH = 64
 """How many bodies of one address a worker waits for at once."""
 
-_CLOCK_STEP_MS = 3_600_000
 _logger = logging.getLogger("sage_native.gateway")
 
 
@@ -183,17 +182,18 @@ class Gateway:
                 state.replay_path, capacity=settings.replay.capacity, horizon_ms=HORIZON_MS
             )
             self.nonces = MachineNonces(memory)
+        policy = session_policy(settings)
         self.windows = ReplayWindowTable.open(
             state.windows_path,
             capacity=settings.replay.windows,
-            horizon_ms=settings.session.max_age * 1000 + _CLOCK_STEP_MS,
+            horizon_ms=policy.window_horizon_ms,
         )
         self.admission = ClientAdmission(settings.admission, self.storage)
         self.manager = await stack.enter_async_context(
             SessionManager(
                 self.storage.sessions(SESSION_STORE),
                 ring,
-                policy=session_policy(settings),
+                policy=policy,
                 windows=self.windows,
                 registry=self.admission.registry,
             )

@@ -21,7 +21,7 @@ from sage_native.exceptions import (
     SessionStateError,
     StorageError,
 )
-from sage_native.gateway.answers import Answer
+from sage_native.gateway.answers import NO_STORE, Answer
 from sage_native.gateway.behind import BehindError
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ RETRY_AFTER_S = {
 """What ``Retry-After`` says where nobody knows better, in seconds."""
 
 _PROBLEM_TYPE = (b"content-type", b"application/problem+json")
-_NO_STORE = (b"cache-control", b"no-store")
 _OPERATOR_SCHEME = (b"www-authenticate", b'Bearer realm="sage operator"')
 
 
@@ -118,7 +117,7 @@ def problem(
     """
     status, title = PROBLEMS[code]
     document = {"type": TYPE_PREFIX + code, "title": title, "status": status, **members}
-    all_headers = [_PROBLEM_TYPE, _NO_STORE, *headers]
+    all_headers = [_PROBLEM_TYPE, NO_STORE, *headers]
     wait_s = RETRY_AFTER_S.get(code) if retry_after_s is None else retry_after_s
     if wait_s is not None:
         all_headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))

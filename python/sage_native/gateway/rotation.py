@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING
 
 from sage_native.exceptions import SageError
 from sage_native.gateway.key_secrets import keks_of, operator_token_of, signing_keys_of
+from sage_native.sessions import KeyRing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sage_native.aead import KeyEncryptionKey
     from sage_native.config import Settings
     from sage_native.config.secrets import CachedProvider
     from sage_native.gateway.identities import Identities
     from sage_native.keys import SigningKey
-    from sage_native.sessions import KeyRing
 
 __all__ = ["KeyRotation", "Keys"]
 
@@ -137,7 +135,7 @@ class KeyRotation:
         signing, keks = await self._keys.signing_keys(), await self._keys.keks()
         token = await self._keys.operator_token()
         # All of it was read: now nothing can fail half-way, but for what the classes refuse whole.
-        _check_distinct(keks)
+        KeyRing(*keks)
         self._identities.replace(signing)
         self._ring.replace(*keks)
         self.operator_token = token
@@ -163,9 +161,3 @@ class KeyRotation:
             # At the most one early look in an interval of this length, whoever asks.
             await asyncio.sleep(MIN_INTERVAL_S)
             self._wanted.clear()
-
-
-def _check_distinct(keks: Sequence[KeyEncryptionKey]) -> None:
-    from sage_native.sessions import KeyRing  # noqa: PLC0415 - for its check alone
-
-    KeyRing(*keks)

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission"]
 
-_CLOCK_STEP_MS = 3_600_000
-"""By how much a clock may be set back without a record being refused for it."""
-
 
 class Admission:
     """Checks that a new session has a place, and prepares it.
@@ -32,7 +29,7 @@ class Admission:
         self._policy = policy
         self._windows = windows
         self._closed = False
-        horizon_ms = policy.lifetime_s * 1000 + _CLOCK_STEP_MS
+        horizon_ms = policy.window_horizon_ms
         if windows is not None and windows.horizon_ms < horizon_ms:
             raise ConfigurationError(
                 f"session policy: sessions live {policy.lifetime_s} s, and a clock may be set back "

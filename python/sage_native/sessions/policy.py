@@ -8,6 +8,7 @@ from sage_native.exceptions import ConfigurationError
 
 __all__ = ["SessionPolicy"]
 
+CLOCK_STEP_MS = 3_600_000
 EPOCHS_WITHOUT_TABLE = 10_000
 MIN_EPOCHS_PER_CLIENT = 64
 """What a client may do with the smallest table: else it could not even meet again."""
@@ -78,6 +79,15 @@ class SessionPolicy:
         if window_count is None:
             return EPOCHS_WITHOUT_TABLE
         return max(MIN_EPOCHS_PER_CLIENT, window_count // (16 * self.max_incarnations))
+
+    @property
+    def window_horizon_ms(self) -> int:
+        """Return how far ahead the windows of sessions must look, in ms.
+
+        As long as a session may live, and by how much a clock may be set back without a record
+        being refused for it.
+        """
+        return self.lifetime_s * 1000 + CLOCK_STEP_MS
 
     @property
     def grace_ms(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import AuthenticationError
-from sage_native.gateway.answers import NO_CONTENT, RECORD_TYPE, send_answer
+from sage_native.gateway.answers import NO_CONTENT, RECORD_HEADER, RECORD_TYPE, send_answer
 from sage_native.gateway.behind import BehindError
 from sage_native.gateway.endpoint import answer_of
 from sage_native.gateway.limits import ClientGoneError, read_body
@@ -37,7 +37,6 @@ RESPONSE_AAD = b"SAGE-HTTP/1 response"
 _FLAGS_AT = 3
 _BINARY_HTTP = 4
 _ID = slice(4, 20)
-_RECORD_HEADER = (b"content-type", RECORD_TYPE)
 
 
 class RecordEndpoint:
@@ -67,7 +66,7 @@ class RecordEndpoint:
             return await send_answer(send, refusal) if refusal is not None else None
         if not isinstance(record, bytes):
             return await send_answer(send, record or NO_CONTENT)
-        headers = (_RECORD_HEADER, (b"content-length", b"%d" % len(record)))
+        headers = (RECORD_HEADER, (b"content-length", b"%d" % len(record)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": record})
         return None
