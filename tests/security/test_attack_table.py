@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tests.security import (
     test_attacks_encoding,
@@ -11,10 +10,8 @@ from tests.security import (
     test_attacks_records,
     test_forks,
 )
+from tests.security.gateway.rows import TABLE, quoted
 from tests.unit import test_bit_flips
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MODULES: Final = (
     test_attacks_encoding,
@@ -22,54 +19,6 @@ MODULES: Final = (
     test_attacks_records,
     test_bit_flips,
     test_forks,
-)
-
-TABLE: Final = (
-    "replay of an accepted M1: same process, other worker, after restart",
-    "same nonce, other ephemeral, same client",
-    "same nonce from two clients",
-    "garbage signature with a victim's DID and nonce, then the victim's real M1",
-    "timestamp beyond ±60 s; 0; 2^63; negative; float; string; seconds for ms",
-    "signature by another registered DID; by another key of the same DID than the one named; over "
-    "the RFC 9421 base of the same fields; M2's signature as M1's",
-    "any single bit of any field flipped, exhaustively",
-    "another gateway's `server_did` or retired `server_public_key`",
-    "DID with upper-case method, percent trick, NUL, newline, `|`, 10 kB, fragment, query",
-    "DID revoked between cache fill and M1",
-    "ephemeral of low order, zero, all ones, p, p+1, 31 or 33 bytes",
-    "small-order, non-canonical or mixed-order identity key registered",
-    "suites: none known; empty, duplicate, too many",
-    "M1 signed for a future time by someone who once could ask for signatures",
-    "M2 with a suite not offered, other server_did, expiry beyond policy",
-    "M1 answered, never confirmed, from 10^5 clients",
-    "record replayed at once, after the window slid, after rekey, after restart",
-    "records in reverse or random order inside the window",
-    "forged record with seq 2^63",
-    "bit flipped in header, ciphertext, tag; own record reflected; c2s as s2c; record of session A "
-    "on session B",
-    "answer to request A given for request B; forged `rekey_required` after delivery",
-    "R2 lost, R1 repeated, two different R1 at once from two workers, crash between R2 and the "
-    "first record",
-    "budget reached",
-    "fork after set-up, both seal; two workers, one session",
-    "expired, deleted, half-open, unknown, other tenant's session",
-    "delete while 1,000 requests are in flight",
-    "stored row swapped, edited, wrong KEK",
-    "duplicate JSON keys, NaN, 1e999, 5,000-digit integer, 100,000-deep nesting, lone surrogates, "
-    "BOM, trailing bytes",
-    "base64 with padding, `+/`, whitespace, non-zero trailing bits",
-    "body over the limit by one byte; endless chunks; gzip",
-    "method, path and host tricks on every route",
-    "`X-Forwarded-For` from an unlisted peer",
-    "store unreachable, slow, returning garbage; pool exhausted",
-    "nonce or session capacity reached",
-    "clock −1 h, +1 h",
-    "silent, dripping, non-reading connections",
-    "SIGTERM under load",
-    "other DID's sessions listed or deleted",
-    "metrics, docs, admin on the public listener",
-    "labels by DID, path or session id",
-    "`provider: vualt`, unknown key, TLS or limits off in the production profile",
 )
 
 AT_THE_GATEWAY: Final = {
@@ -87,16 +36,8 @@ AT_THE_GATEWAY: Final = {
 """Rows that need more than the protocol; test_gateway_attack_table has them all."""
 
 
-def quoted() -> Iterator[str]:
-    """Yield the first paragraph of every test's docstring."""
-    for module in MODULES:
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            if name.startswith("test_") and function.__doc__:
-                yield function.__doc__.split("\n\n")[0].strip()
-
-
 def test_every_row_is_tested_here_or_at_the_gateway() -> None:
-    rows = set(quoted())
+    rows = set(quoted(*MODULES))
     assert len(set(TABLE)) == len(TABLE) == 41
     assert rows.isdisjoint(AT_THE_GATEWAY)
     assert rows | AT_THE_GATEWAY == set(TABLE)

@@ -15,12 +15,12 @@ import pytest_asyncio
 from sage_native.gateway import AdminApp, PublicApp
 from sage_native.protocol import encode_json
 from tests.gateways import code_of
-from tests.security.gateway.arena import Arena, attack_settings, open_arena, watched
+from tests.security.gateway.arena import Arena, attack_settings, open_arena
 from tests.security.gateway.asgi import ask
 from tests.security.gateway.forging import INITIATE, Forger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     import httpx2
 
@@ -41,21 +41,6 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[
     settings = attack_settings(tmp_path_factory.mktemp("encoding"))
     async with open_arena(settings) as arena:
         yield arena, await arena.registered()
-
-
-@pytest.fixture
-def arena(
-    site: tuple[Arena, Agent],
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-) -> Iterator[Arena]:
-    with watched(site[0], caplog, capfd) as arena:
-        yield arena
-
-
-@pytest.fixture
-def client(site: tuple[Arena, Agent]) -> Agent:
-    return site[1]
 
 
 def unpadded(data: bytes) -> str:

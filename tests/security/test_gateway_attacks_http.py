@@ -12,12 +12,12 @@ import pytest_asyncio
 from sage_native.gateway import AdminApp, PublicApp
 from sage_native.gateway.app import HEALTH_ROUTES, OPERATOR_ROUTES, PUBLIC_ROUTES
 from tests.gateways import code_of
-from tests.security.gateway.arena import Arena, attack_settings, open_arena, watched
+from tests.security.gateway.arena import Arena, attack_settings, open_arena
 from tests.security.gateway.asgi import Answered, ask
 from tests.security.gateway.forging import INITIATE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from tests.gateways import Agent
@@ -34,21 +34,6 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[
     settings = attack_settings(tmp_path_factory.mktemp("http"))
     async with open_arena(settings) as arena:
         yield arena, await arena.registered()
-
-
-@pytest.fixture
-def arena(
-    site: tuple[Arena, Agent],
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-) -> Iterator[Arena]:
-    with watched(site[0], caplog, capfd) as arena:
-        yield arena
-
-
-@pytest.fixture
-def client(site: tuple[Arena, Agent]) -> Agent:
-    return site[1]
 
 
 METHODS = (

@@ -22,13 +22,13 @@ from sage_native.gateway.routes import handshake as handshake_routes
 from sage_native.protocol import decode_json, encode_json
 from tests.command_line import refused, run
 from tests.gateways import code_of
-from tests.security.gateway.arena import Arena, attack_settings, open_arena, watched
+from tests.security.gateway.arena import Arena, attack_settings, open_arena
 from tests.security.gateway.asgi import ask
 from tests.security.gateway.forging import INITIATE, Forger, now_ms
 from tests.security.gateway.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.gateways import Agent
@@ -46,16 +46,6 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[
     settings = attack_settings(tmp_path_factory.mktemp("resources"))
     async with open_arena(settings) as arena:
         yield arena, await arena.registered()
-
-
-@pytest.fixture
-def arena(
-    site: tuple[Arena, Agent],
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-) -> Iterator[Arena]:
-    with watched(site[0], caplog, capfd) as arena:
-        yield arena
 
 
 async def test_forwarded_addresses(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rows of the table of attacks that the gateway is tested against, and why some are not here.
+"""The rows of the table of attacks, and why some are not tested against the gateway.
 
 Tests name their row in the first paragraph of their docstring.
 """
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-__all__ = ["HANDSHAKE", "HTTP", "NOT_HERE", "RECORDS", "quoted"]
+__all__ = ["HANDSHAKE", "HTTP", "NOT_HERE", "RECORDS", "TABLE", "quoted"]
 
 HANDSHAKE: Final = (
     "replay of an accepted M1: same process, other worker, after restart",
@@ -65,6 +65,8 @@ HTTP: Final = (
     "labels by DID, path or session id",
     "`provider: vualt`, unknown key, TLS or limits off in the production profile",
 )
+TABLE: Final = (*HANDSHAKE, *RECORDS, *HTTP)
+
 NOT_HERE: Final = {
     "labels by DID, path or session id": "the gateway serves no metrics yet, so it has no labels",
 }
