@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sage_native.gateway.challenges import CLOCK_STEP_MS, ChallengePolicy
-from sage_native.gateway.request_nonces import HORIZON_MS
+from sage_native.storage.base import DEFAULT_HORIZON_MS
 
 NOON_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
@@ -72,7 +72,7 @@ def test_after_the_clock_was_set(step_ms: int) -> None:
     assert not world.demands()
     world.offset_ms += step_ms
     assert world.demands()
-    world.steady_ms += HORIZON_MS - 1
+    world.steady_ms += DEFAULT_HORIZON_MS - 1
     assert world.demands(), "as long as nonces are remembered"
     world.steady_ms += 1
     assert not world.demands()
@@ -93,10 +93,10 @@ def test_a_clock_that_is_set_back_again_was_set_twice() -> None:
     world.demands()
     world.offset_ms += HOUR_MS
     assert world.demands()
-    world.steady_ms += HORIZON_MS - 10
+    world.steady_ms += DEFAULT_HORIZON_MS - 10
     world.offset_ms -= HOUR_MS
     assert world.demands()
-    world.steady_ms += HORIZON_MS - 1
+    world.steady_ms += DEFAULT_HORIZON_MS - 1
     assert world.demands(), "counted from the second time"
     world.steady_ms += 1
     assert not world.demands()

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Literal
 from benches.peers.gateway import session_file
 from benches.peers.gateway.settings import Settings as PeerSettings
 from sage_native.dids import DidRegistry
-from sage_native.gateway.request_nonces import HORIZON_MS
 from sage_native.gateway.worker import SOURCE_VARIABLE
 from sage_native.keys import SigningKey
 from sage_native.replay import ReplaySet
+from sage_native.storage.base import DEFAULT_HORIZON_MS
 from sage_native.storage.guarantee import ReplayGuarantee
 from sage_native.storage.sqlite import SqliteStorage
 
@@ -137,8 +137,8 @@ def _prepare(directory: Path, clients: Clients) -> None:
     key.touch(mode=0o600)
     key.write_bytes(seed + b"\n")
     path = directory / "replay.table"
-    long_ago_ms = time.time_ns() // 1_000_000 - 2 * HORIZON_MS
-    ReplaySet.open(path, capacity=_CAPACITY, horizon_ms=HORIZON_MS, now_ms=long_ago_ms)
+    long_ago_ms = time.time_ns() // 1_000_000 - 2 * DEFAULT_HORIZON_MS
+    ReplaySet.open(path, capacity=_CAPACITY, horizon_ms=DEFAULT_HORIZON_MS, now_ms=long_ago_ms)
     asyncio.run(_register(directory / "sessions.db", clients))
 
 

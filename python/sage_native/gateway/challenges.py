@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sage_native.gateway.request_nonces import HORIZON_MS
+from sage_native.storage.base import DEFAULT_HORIZON_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class ChallengePolicy:
         steady_ms = self._steady_ms()
         offset_ms = now_ms - steady_ms
         if self._offset_ms is not None and abs(offset_ms - self._offset_ms) >= CLOCK_STEP_MS:
-            self._distrusted_until_ms = steady_ms + HORIZON_MS
+            self._distrusted_until_ms = steady_ms + DEFAULT_HORIZON_MS
         self._offset_ms = offset_ms
         if self._distrusted_until_ms is None:
             return False

@@ -24,12 +24,13 @@ from sage_native.gateway.identities import Identities
 from sage_native.gateway.limits import BodyDeadlines, InFlight
 from sage_native.gateway.pacing import Pacing
 from sage_native.gateway.preparing import ensure_secrets, opened_secrets
-from sage_native.gateway.request_nonces import HORIZON_MS, MachineNonces, StoredNonces
+from sage_native.gateway.request_nonces import MachineNonces, StoredNonces
 from sage_native.gateway.rotation import KeyRotation, Keys
 from sage_native.gateway.siblings import Siblings
 from sage_native.gateway.state import StateDirectory
 from sage_native.replay import ReplaySet, ReplayWindowTable
 from sage_native.sessions import KeyRing, SessionManager, SessionPolicy
+from sage_native.storage.base import DEFAULT_HORIZON_MS
 from sage_native.storage.opening import open_storage
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Gateway:
             await open_storage(
                 settings.storage.url,
                 guarantee=settings.replay.guarantee if is_stored else settings.storage.guarantee,
-                horizon_ms=HORIZON_MS,
+                horizon_ms=DEFAULT_HORIZON_MS,
                 timeout_s=settings.storage.timeout,
             )
         )
@@ -179,7 +180,7 @@ class Gateway:
             self.nonces = StoredNonces(self.storage.nonces)
         else:
             memory = ReplaySet.open(
-                state.replay_path, capacity=settings.replay.capacity, horizon_ms=HORIZON_MS
+                state.replay_path, capacity=settings.replay.capacity, horizon_ms=DEFAULT_HORIZON_MS
             )
             self.nonces = MachineNonces(memory)
         policy = session_policy(settings)

@@ -9,10 +9,7 @@ if TYPE_CHECKING:
     from sage_native.replay import ReplaySet
     from sage_native.storage.base import NonceStore
 
-__all__ = ["HORIZON_MS", "MachineNonces", "RequestNonces", "StoredNonces"]
-
-HORIZON_MS = 180_000
-"""How far ahead a nonce may have to be remembered, in ms: skew, skew and margin, 60 s each."""
+__all__ = ["MachineNonces", "RequestNonces", "StoredNonces"]
 
 
 class RequestNonces(Protocol):

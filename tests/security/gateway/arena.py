@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from sage_native import ReplaySet, SigningKey
 from sage_native.gateway import Gateway
 from sage_native.gateway.gateway import SESSION_STORE
-from sage_native.gateway.request_nonces import HORIZON_MS, MachineNonces
+from sage_native.gateway.request_nonces import MachineNonces
 from sage_native.gateway.state import StateDirectory
 from sage_native.kek_format import decode_kek
+from sage_native.storage.base import DEFAULT_HORIZON_MS
 from tests.gateways import Site, gateway_settings
 from tests.security import canaries
 
@@ -140,8 +141,8 @@ def age(settings: Settings) -> None:
     ReplaySet.open(
         state.replay_path,
         capacity=settings.replay.capacity,
-        horizon_ms=HORIZON_MS,
-        now_ms=time.time_ns() // 1_000_000 - 3 * HORIZON_MS,
+        horizon_ms=DEFAULT_HORIZON_MS,
+        now_ms=time.time_ns() // 1_000_000 - 3 * DEFAULT_HORIZON_MS,
     )
 
 
