@@ -84,6 +84,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "tracing.endpoint": ("http://otlp:4318", "http://otlp:4318"),
     "tracing.sample_rate": ("0.5", 0.5),
     "metrics.enabled": ("false", False),
+    "metrics.host": ("10.0.0.7", "10.0.0.7"),
     "metrics.port": ("3", 3),
     "cors.origins": ('["https://app.example"]', ("https://app.example",)),
     "secrets.provider": ("vault", "vault"),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from sage_native.config.durations import Duration, Size
-from sage_native.config.section import Count, HttpUrl, Matching, Port, Section
+from sage_native.config.section import Count, Host, HttpUrl, Matching, Port, Section
 
 __all__ = [
     "BehindSettings",
@@ -80,8 +80,9 @@ class TracingSettings(Section):
 class MetricsSettings(Section):
     """Where Prometheus asks."""
 
-    enabled: bool = Field(
-        default=True, description="Whether metrics are served, on the admin address."
+    enabled: bool = Field(default=True, description="Whether metrics are served, without a token.")
+    host: Host | None = Field(
+        default=None, description="Address to listen on; null for that of the admin listener."
     )
     port: Port = Field(default=9464, description="Port to listen on; 0 for any free one.")
 
