@@ -1,0 +1,1 @@
+"""What happens, as an operator sees it: back ends that listen to events and requests."""

@@ -1,0 +1,1 @@
+"""Metrics: what happens, counted and served to Prometheus."""
