@@ -186,3 +186,13 @@ def test_long_values_are_not_remembered() -> None:
 def test_a_network_that_is_none(network: str) -> None:
     with pytest.raises(UsageError, match="not a network"):
         ClientAddresses([network])
+
+
+@pytest.mark.parametrize(
+    ("client", "is_proxy"),
+    [(PROXY, True), (f"::ffff:{PROXY}", True), ("203.0.113.9", False), ("unreadable", False)],
+)
+def test_a_proxy_is_known_by_its_own_address(client: str, *, is_proxy: bool) -> None:
+    known = ClientAddresses(PROXIES)
+    assert known.is_proxy(scope(client, (XFF, "203.0.113.9"))) is is_proxy
+    assert not known.is_proxy(scope(None))

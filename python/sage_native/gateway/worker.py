@@ -29,10 +29,13 @@ from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.app import create_admin_app, create_app
 from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
 from sage_native.gateway.log_lines import set_up_logging
+from sage_native.gateway.observing import Observing
 from sage_native.gateway.tls import TlsListener, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from starlette.types import ASGIApp
 
     from sage_native.config import Settings
 
@@ -59,7 +62,16 @@ def main() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     forbid_core_dumps()
     end_with_parent()
-    app = create_app(settings) if listener == "public" else create_admin_app(settings)
+    with Observing(settings, listener) as observing:
+        app = create_app(settings) if listener == "public" else create_admin_app(settings)
+        server = Server(
+            _configured(observing.around(app), settings),
+            functools.partial(_tell_ready, ready_fd),
+        )
+        server.run(sockets=[socket.socket(fileno=listening_fd)])
+
+
+def _configured(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http=SweptProtocol.for_worker(
@@ -80,8 +92,7 @@ def main() -> None:
     )
     config.load()
     config.ssl = asyncio.run(tls_context(settings))
-    server = Server(config, functools.partial(_tell_ready, ready_fd))
-    server.run(sockets=[socket.socket(fileno=listening_fd)])
+    return config
 
 
 def _settings(source: dict[str, Any]) -> Settings:

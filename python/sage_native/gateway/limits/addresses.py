@@ -90,6 +90,13 @@ class ClientAddresses:
         peer = self._peers.get(client[0]) or self._learn(client[0])
         return peer.full if not peer.trusted else self._behind(peer, scope["headers"]).full
 
+    def is_proxy(self, scope: Mapping[str, Any]) -> bool:
+        """Tell whether a scope comes from one of the trusted proxies, for whomever it asks."""
+        client = scope.get("client")
+        if client is None:
+            return False
+        return (self._peers.get(client[0]) or self._learn(client[0])).trusted
+
     def _learn(self, host: str) -> _Address:
         address = self._read(host) or _NOBODY
         _remember(self._peers, host, address)
