@@ -172,7 +172,7 @@ class StoreAnswered:
     """A store gave its answer, whether or not it is what the caller hoped for.
 
     Attributes:
-        store: Which, without password.
+        store: Its kind: ``memory``, ``sqlite``, ``postgres``, ``redis``, or ``other``.
         operation: What was asked of it.
         duration_s: How long that took.
     """

@@ -45,7 +45,8 @@ PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 
 @pytest.mark.parametrize("code", PROBLEMS)
 def test_documents(code: str) -> None:
-    status, headers, body = problem(code)
+    status, headers, body, told = problem(code)
+    assert told == code
     names = [name for name, _ in headers]
     assert status == PROBLEMS[code][0]
     assert json.loads(body) == {

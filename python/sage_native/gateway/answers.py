@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-if TYPE_CHECKING:
-    from starlette.types import Send
+from sage_native import events
+from sage_native.observability.middleware import PROBLEM_KEY
 
-__all__ = ["RECORD_TYPE", "Answer", "Header", "json_answer", "record_answer", "send_answer"]
+if TYPE_CHECKING:
+    from starlette.types import Scope, Send
+
+__all__ = [
+    "RECORD_TYPE",
+    "Answer",
+    "Header",
+    "json_answer",
+    "record_answer",
+    "send_answer",
+    "tell_of_problem",
+]
 
 Header = tuple[bytes, bytes]
 
@@ -28,11 +39,13 @@ class Answer(NamedTuple):
         status: The HTTP status.
         headers: In lower case, as ASGI wants them.
         body: Empty for 204.
+        code: Of a problem; None for everything else.
     """
 
     status: int
     headers: tuple[Header, ...] = ()
     body: bytes = b""
+    code: str | None = None
 
 
 NO_CONTENT = Answer(204, (NO_STORE,))
@@ -49,10 +62,18 @@ def record_answer(record: bytes) -> Answer:
     return Answer(200, (RECORD_HEADER,), record)
 
 
-async def send_answer(send: Send, answer: Answer) -> None:
-    """Send an answer whole."""
-    status, headers, body = answer
+async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
+    """Send an answer whole, and tell of it if it is a problem."""
+    status, headers, body, code = answer
+    if code is not None:
+        tell_of_problem(scope, code, status)
     if status != 204:
         headers = (*headers, (b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def tell_of_problem(scope: Scope, code: str, status: int) -> None:
+    """Tell those who watch that a request is answered with a problem."""
+    scope[PROBLEM_KEY] = code
+    events.request_refused(code, status)

@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sage_native.gateway.answers import send_answer
+from sage_native.gateway.answers import send_answer, tell_of_problem
 from sage_native.gateway.behindless import Behindless
 from sage_native.gateway.endpoint import Endpoint
 from sage_native.gateway.gateway import Gateway
@@ -225,14 +225,14 @@ class _Methods:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is None:
-            await send_answer(send, problem("method_not_allowed", headers=self._allow))
+            await send_answer(scope, send, problem("method_not_allowed", headers=self._allow))
         else:
             await endpoint(scope, receive, send)
 
 
 async def _routed(router: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http" and _hides_a_slash(scope):
-        await send_answer(send, problem("not_found"))
+        await send_answer(scope, send, problem("not_found"))
     else:
         await router(scope, receive, send)
 
@@ -261,7 +261,8 @@ def _starlette(
     return app
 
 
-async def _not_found(_request: Request, _error: Exception) -> Response:
+async def _not_found(request: Request, _error: Exception) -> Response:
     answer = problem("not_found")
+    tell_of_problem(request.scope, "not_found", answer.status)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

@@ -129,7 +129,7 @@ class Endpoint:
         """Answer one request."""
         answer = await self._answer(scope, receive)
         if answer is not None:
-            await send_answer(send, answer)
+            await send_answer(scope, send, answer)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         call = Call(self._gateway, scope, receive)

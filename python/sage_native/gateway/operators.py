@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
+from sage_native import events
 from sage_native.gateway.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class OperatorOnly:
 
         async def guarded(call: Call) -> Answer:
             if not self._is_operator(call):
+                events.operator_acted("token_refused", None, "refused")
                 raise ProblemError("unauthorized")
             return await work(call)
 

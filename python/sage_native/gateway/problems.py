@@ -123,7 +123,7 @@ def problem(
         all_headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
     if code == "unauthorized":
         all_headers.append(_OPERATOR_SCHEME)
-    return Answer(status, tuple(all_headers), msgspec.json.encode(document))
+    return Answer(status, tuple(all_headers), msgspec.json.encode(document), code)
 
 
 def problem_of(error: SageError) -> Answer | None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from sage_native import events
 from sage_native.exceptions import SageError
 from sage_native.gateway.key_secrets import keks_of, operator_token_of, signing_keys_of
 from sage_native.sessions import KeyRing
@@ -136,16 +137,27 @@ class KeyRotation:
         token = await self._keys.operator_token()
         # All of it was read: now nothing can fail half-way, but for what the classes refuse whole.
         KeyRing(*keks)
+        before = self._in_use()
         self._identities.replace(signing)
         self._ring.replace(*keks)
         self.operator_token = token
         self._is_behind = False
-        _logger.info(
-            "keys were read anew: announced is %s, sessions are wrapped under %r",
-            signing[0].did,
-            keks[0].kek_id,
-        )
+        _logger.info("keys were read anew")
+        self._tell_of_change(before)
         return True
+
+    def _in_use(self) -> _InUse:
+        did, key = self._identities.announced()[0]
+        return _InUse(did, key, self._ring.current.kek_id, self.operator_token)
+
+    def _tell_of_change(self, before: _InUse) -> None:
+        now = self._in_use()
+        if now.key != before.key:
+            events.keys_rotated("signing key", now.did)
+        if now.kek_id != before.kek_id:
+            events.keys_rotated("kek", now.kek_id)
+        if now.token != before.token:
+            events.keys_rotated("operator token", None)
 
     async def _run(self) -> None:
         while True:
@@ -161,3 +173,12 @@ class KeyRotation:
             # At the most one early look in an interval of this length, whoever asks.
             await asyncio.sleep(MIN_INTERVAL_S)
             self._wanted.clear()
+
+
+class _InUse(NamedTuple):
+    """What comes first of each kind: the announced identity, the KEK that wraps, the token."""
+
+    did: str
+    key: bytes
+    kek_id: str
+    token: bytes | None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from sage_native import events
 from sage_native.exceptions import OverloadedError
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class HalfOpen:
         self._client_capacity = client_capacity
         self.sessions: dict[str, Session] = {}
         self._of_client: Counter[str] = Counter()
+        # When the M1 of those came whose ends are told.
+        self._arrived_s: dict[str, float] = {}
 
     def check_room(self, client_did: str) -> None:
         """Check that another session of this client has a place.
@@ -45,19 +49,52 @@ class HalfOpen:
                 f"{self._client_capacity} sessions of this client wait for their confirmation"
             )
 
-    def add(self, session: Session) -> None:
-        """Count a session."""
+    def add(self, session: Session, arrived_s: float | None = None) -> None:
+        """Count a session.
+
+        Args:
+            session: Half-open.
+            arrived_s: When its M1 came, on the clock of ``time.perf_counter``; `HandshakeFinished`
+                is told when it ends. Nothing is told if it is left out.
+        """
         self.sessions[session.session_id] = session
         self._of_client[session.client_did] += 1
+        if arrived_s is not None:
+            self._arrived_s[session.session_id] = arrived_s
 
-    def discard(self, session_id: str) -> Session | None:
-        """Stop counting a session; return it if it was counted."""
+    def discard(
+        self,
+        session_id: str,
+        *,
+        status: events.HandshakeStatus = "abandoned",
+        code: str | None = None,
+    ) -> Session | None:
+        """Stop counting a session; return it if it was counted.
+
+        Args:
+            session_id: Which.
+            status: How its handshake ended.
+            code: What its client was told.
+        """
         session = self.sessions.pop(session_id, None)
         if session is not None:
             self._of_client[session.client_did] -= 1
             if not self._of_client[session.client_did]:
                 del self._of_client[session.client_did]
+            if self._arrived_s:
+                self._tell(session, status, code)
         return session
+
+    def _tell(self, session: Session, status: events.HandshakeStatus, code: str | None) -> None:
+        arrived_s = self._arrived_s.pop(session.session_id, None)
+        if arrived_s is not None:
+            events.handshake_finished(
+                status,
+                duration_s=time.perf_counter() - arrived_s if status == "completed" else None,
+                code=code,
+                client_did=session.client_did,
+                server_did=session.server_did,
+            )
 
     def drop_dead(self, now_ms: int | None = None, *, thorough: bool = True) -> Sequence[Session]:
         """Stop counting sessions whose time is up; return them.

@@ -29,6 +29,7 @@ from sage_native.exceptions import (
     UsageError,
 )
 from sage_native.sessions import over
+from sage_native.sessions.outcomes import outcome_of
 from sage_native.sessions.waiters import Waiters
 from sage_native.storage.base import now_or_clock
 from sage_native.storage.rows import SessionRow
@@ -114,8 +115,8 @@ class Maker:
     def _begin_confirm(self, session: Session, now_ms: int | None) -> Waiters:
         try:
             row, asks = self._row(session, None, now_ms), self._asks(session)
-        except BaseException:
-            self._served.end(session.session_id)
+        except BaseException as error:
+            self._end(session, error)
             raise
         waiters = self._making[session.session_id] = Waiters()
         if asks.registry:
@@ -140,21 +141,26 @@ class Maker:
         session_id = session.session_id
         try:
             await storing
-        except (AuthenticationError, ConflictError, CapacityError):
-            self._served.end(session_id)
+        except (AuthenticationError, ConflictError, CapacityError) as error:
+            self._end(session, error)
             raise  # no row, or none of ours
-        except BaseException:
+        except BaseException as error:
             # The row may be there or still come, and nobody may wait for a store that does not
             # answer.
-            self._served.end(session_id)
+            self._end(session, error)
             self._served.over.add(session_id, for_s=over.UNKNOWN_WRITE_S)
             raise
         await self._end_unless_listed(session, asks)
         self._confirmed(session)
 
     def _confirmed(self, session: Session) -> None:
-        self._served.half_open.discard(session.session_id)
+        self._served.half_open.discard(session.session_id, status="completed")
         events.session_started(session.role)
+
+    def _end(self, session: Session, error: BaseException) -> None:
+        status, code = outcome_of(error)
+        self._served.half_open.discard(session.session_id, status=status, code=code)
+        self._served.end(session.session_id)
 
     async def _create(self, session: Session, row: SessionRow, asks: _Asks) -> None:
         session_id = session.session_id
@@ -207,9 +213,9 @@ class Maker:
         """End a session, and delete its row, unless its client is listed and nobody ended it."""
         try:
             await self._check_listed(session, asks)
-        except BaseException:
+        except BaseException as error:
             session.close()
-            self._served.end(session.session_id)
+            self._end(session, error)
             with contextlib.suppress(StorageError):  # it is tried again
                 await self._loader.delete(session.session_id, surely=True)
             raise

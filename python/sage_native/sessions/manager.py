@@ -130,11 +130,16 @@ class SessionManager:
     async def __aexit__(self, *_: object) -> None:
         await self.drain()
 
-    def accept(self, request: Request, *, now_ms: int | None = None) -> tuple[bytes, Session]:
+    def accept(
+        self, request: Request, *, arrived_s: float | None = None, now_ms: int | None = None
+    ) -> tuple[bytes, Session]:
         """Answer an M1 that was authenticated and whose nonce was admitted.
 
         Args:
             request: What ``Responder.read`` returned.
+            arrived_s: When the M1 came, on the clock of ``time.perf_counter``, so that
+                `sage_native.events.HandshakeFinished` tells how the handshake ended. Nothing is
+                told if it is left out.
             now_ms: The time; the clock is asked if it is left out.
 
         Returns:
@@ -156,7 +161,7 @@ class SessionManager:
         )
         self._admission.prepare(session, now_ms)
         self._table.add(session)
-        self._served.half_open.add(session)
+        self._served.half_open.add(session, arrived_s)
         return message, session
 
     async def confirm(self, message: bytes, *, now_ms: int | None = None) -> Session:

@@ -29,6 +29,7 @@ from sage_native.exceptions import (
 )
 from sage_native.storage.rows import RequestNonce
 from sage_native.storage.sweeping import Sweeper
+from sage_native.storage.timing import tell_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,10 @@ MAX_DIVERGENCE_MS = 120_000
 MAX_PAGE_LEN = 1000
 MAX_NONCE_LEN = 256
 MAX_STORE_NAME_LEN = 255
+_SESSION_OPERATIONS = (
+    *("get", "status_many", "advance", "touch_many", "describe", "delete", "delete_of_did"),
+    *("delete_expired", "page", "count"),
+)
 _SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -69,12 +74,20 @@ class SessionStore(ABC):
     Attributes:
         name: What every row is bound to: wrap and unwrap with ``store=name``. Rows of other names
             in the same backend are never seen.
+        kind: What sort of store it is, for events: ``sqlite`` and the like.
         dids: The DID store whose revocations `create` sees: that very object, which keeps its
             records beside the sessions. None where there is none.
     """
 
     name: str
+    kind: str = "other"
     dids: DidStore | None = None
+
+    def __init_subclass__(cls, **keywords: object) -> None:
+        super().__init_subclass__(**keywords)
+        # Who has a way of his own to begin creating has one way: creating waits for that.
+        create = "begin_create" if "begin_create" in vars(cls) else "create"
+        tell_times(cls, (create, *_SESSION_OPERATIONS))
 
     @abstractmethod
     async def create(
@@ -215,11 +228,17 @@ class NonceStore(ABC):
         guarantee: What is survived, as the backend is configured.
         horizon_ms: How far ahead of the clock ``remember_until_ms`` may lie.
         label: What the store is called in errors and events.
+        kind: What sort of store it is, for events: ``sqlite`` and the like.
     """
 
+    kind: str = "other"
     guarantee: ReplayGuarantee
     horizon_ms: int
     label: str
+
+    def __init_subclass__(cls, **keywords: object) -> None:
+        super().__init_subclass__(**keywords)
+        tell_times(cls, ("delete_expired", "count"))
 
     async def admit(
         self,
@@ -247,11 +266,14 @@ class NonceStore(ABC):
         """
         request = RequestNonce(scope, nonce, remember_until_ms, purpose)
         now_ms = self._checked([request], now_ms)
+        started_s = time.perf_counter() if events.is_heard() else None
         try:
             outcome = await self._decide(request, now_ms)
         except StorageError as error:
             events.store_failed(self.label, "admit", error)
             raise
+        if started_s is not None and outcome is not Outcome.UNKNOWN:
+            events.store_answered(self.kind, "admit", time.perf_counter() - started_s)
         match outcome:
             case Outcome.FRESH:
                 return
@@ -278,11 +300,15 @@ class NonceStore(ABC):
         now_ms = self._checked(requests, now_ms)
         if not requests:
             return []
+        started_s = time.perf_counter() if events.is_heard() else None
         try:
-            return await self._decide_many(requests, now_ms)
+            outcomes = await self._decide_many(requests, now_ms)
         except StorageError as error:
             events.store_failed(self.label, "admit_many", error)
             return [Outcome.UNKNOWN] * len(requests)
+        if started_s is not None:
+            events.store_answered(self.kind, "admit_many", time.perf_counter() - started_s)
+        return outcomes
 
     @abstractmethod
     async def _decide_many(self, requests: Sequence[RequestNonce], now_ms: int) -> list[Outcome]:
@@ -341,7 +367,17 @@ class NonceStore(ABC):
 
 
 class DidStore(ABC):
-    """Registered DIDs."""
+    """Registered DIDs.
+
+    Attributes:
+        kind: What sort of store it is, for events: ``sqlite`` and the like.
+    """
+
+    kind: str = "other"
+
+    def __init_subclass__(cls, **keywords: object) -> None:
+        super().__init_subclass__(**keywords)
+        tell_times(cls, ("put", "get", "revoke", "page"))
 
     @abstractmethod
     async def put(self, record: DidRecord) -> None:

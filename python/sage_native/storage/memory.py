@@ -50,6 +50,8 @@ class MemorySessionStore(SessionStore):
         dids: The DIDs whose revocations ``create`` is to see.
     """
 
+    kind = "memory"
+
     def __init__(
         self,
         name: str = "sessions",
@@ -175,6 +177,8 @@ class MemoryNonceStore(NonceStore):
             ``node``.
     """
 
+    kind = "memory"
+
     def __init__(self, nonces: ReplaySet | None = None) -> None:
         self._nonces = ReplaySet() if nonces is None else nonces
         self._marked_ms = 0
@@ -217,6 +221,8 @@ class MemoryNonceStore(NonceStore):
 
 class MemoryDidStore(DidStore):
     """DIDs in a dictionary."""
+
+    kind = "memory"
 
     def __init__(self) -> None:
         self._records: dict[str, DidRecord] = {}

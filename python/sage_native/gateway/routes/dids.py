@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from sage_native import events
 from sage_native.exceptions import ConflictError, UsageError
 from sage_native.gateway.answers import NO_CONTENT, json_answer
 from sage_native.gateway.problems import ProblemError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sage_native.storage.rows import DidRecord
 
 __all__ = ["describe", "list_all", "register", "revoke", "show"]
-
-_logger = logging.getLogger("sage_native.gateway")
 
 
 async def show(call: Call) -> Answer:
@@ -63,8 +61,9 @@ async def register(call: Call) -> Answer:
     except UsageError:
         raise ProblemError("invalid_key") from None
     except ConflictError:
+        events.operator_acted("did_registered", registration.did, "refused")
         raise ProblemError("conflict") from None
-    _logger.info("registered %s", record.did)
+    events.operator_acted("did_registered", record.did, "done")
     return json_answer(did_document(record), status=201)
 
 
@@ -73,9 +72,11 @@ async def revoke(call: Call) -> Answer:
     did = _did(call)
     _store(call)
     if not await call.gateway.admission.registry.revoke(did):
+        events.operator_acted("did_revoked", did, "refused")
         raise ProblemError("not_found")
-    count = await call.gateway.manager.end_of_did(did)
-    _logger.info("revoked %s, with %d sessions", did, count)
+    # It is revoked, whatever becomes of its sessions.
+    events.operator_acted("did_revoked", did, "done")
+    await call.gateway.manager.end_of_did(did)
     return NO_CONTENT
 
 

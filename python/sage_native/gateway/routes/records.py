@@ -63,9 +63,9 @@ class RecordEndpoint:
             record = await self._read_and_exchange(scope, receive, session_id)
         except Exception as error:  # noqa: BLE001 - what it is decides what is said
             refusal = self._refused(error, scope)
-            return await send_answer(send, refusal) if refusal is not None else None
+            return await send_answer(scope, send, refusal) if refusal is not None else None
         if not isinstance(record, bytes):
-            return await send_answer(send, record or NO_CONTENT)
+            return await send_answer(scope, send, record or NO_CONTENT)
         headers = (RECORD_HEADER, (b"content-length", b"%d" % len(record)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": record})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING
 
+from sage_native import events
 from sage_native.exceptions import UsageError
 from sage_native.gateway.answers import NO_CONTENT, json_answer
 from sage_native.gateway.gateway import SESSION_STORE
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["describe", "end", "list_all"]
 
 _SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_logger = logging.getLogger("sage_native.gateway")
 
 
 async def list_all(call: Call) -> Answer:
@@ -52,8 +51,9 @@ async def end(call: Call) -> Answer:
     """End a session, here and in the store; its peer is not told."""
     session_id = _session_id(call)
     if not await call.gateway.manager.close(session_id):
+        events.operator_acted("session_ended", session_id, "refused")
         raise ProblemError("not_found")
-    _logger.info("ended session %s", session_id)
+    events.operator_acted("session_ended", session_id, "done")
     return NO_CONTENT
 
 

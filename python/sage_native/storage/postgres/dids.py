@@ -29,6 +29,8 @@ UPDATE dids SET revoked_ms = coalesce(revoked_ms, $2) WHERE did = $1 RETURNING t
 class PostgresDidStore(DidStore):
     """DIDs of one database; made by `PostgresStorage`."""
 
+    kind = "postgres"
+
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 

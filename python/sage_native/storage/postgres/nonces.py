@@ -117,6 +117,8 @@ _Asked = tuple[bytes, int, int]
 class PostgresNonceStore(NonceStore):
     """Nonces of one database; made by `PostgresStorage`."""
 
+    kind = "postgres"
+
     def __init__(self, connections: Connections, *, horizon_ms: int) -> None:
         self.label = connections.label
         self.horizon_ms = horizon_ms

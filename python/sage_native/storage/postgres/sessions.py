@@ -93,6 +93,8 @@ _DELETE_EXPIRED = _DELETE_SLICE.format(
 class PostgresSessionStore(SessionStore):
     """Sessions of one name in one database; made by `PostgresStorage`."""
 
+    kind = "postgres"
+
     def __init__(self, connections: Connections, name: str, dids: PostgresDidStore) -> None:
         check_store_name(name)
         self.name = name

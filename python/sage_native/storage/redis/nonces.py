@@ -113,6 +113,8 @@ class RedisNonceStore(NonceStore):
         guarantee: What the servers reach.
     """
 
+    kind = "redis"
+
     def __init__(
         self, topology: Topology, *, prefix: str, horizon_ms: int, guarantee: ReplayGuarantee
     ) -> None:

@@ -83,6 +83,8 @@ class RedisSessionStore(SessionStore):
         prefix: What keys begin with, inside their hash tags.
     """
 
+    kind = "redis"
+
     def __init__(self, name: str, topology: Topology, *, prefix: str) -> None:
         check_store_name(name)
         self.name = name

@@ -25,6 +25,8 @@ _Columns: TypeAlias = "tuple[str, bytes, str, int, int | None]"
 class SqliteDidStore(DidStore):
     """DIDs of one file; made by `SqliteStorage`."""
 
+    kind = "sqlite"
+
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._writer = writer
         self._reader = reader

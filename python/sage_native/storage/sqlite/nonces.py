@@ -76,6 +76,8 @@ DELETE FROM nonces WHERE key IN (
 class SqliteNonceStore(NonceStore):
     """Nonces of one file; made by `SqliteStorage`."""
 
+    kind = "sqlite"
+
     def __init__(
         self,
         writer: Writer,

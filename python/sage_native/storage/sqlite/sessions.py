@@ -77,6 +77,8 @@ WHERE store_name = ?1 AND session_id IN (SELECT value FROM json_each(?2))
 class SqliteSessionStore(SessionStore):
     """Sessions of one name in one file; made by `SqliteStorage`."""
 
+    kind = "sqlite"
+
     def __init__(self, writer: Writer, reader: Reader, name: str, dids: SqliteDidStore) -> None:
         check_store_name(name)
         self.name = name
