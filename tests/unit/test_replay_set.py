@@ -430,3 +430,43 @@ def test_of_many_threads_one_gets_each_nonce() -> None:
     held = replays.statistics()
     assert (held.live, held.admitted) == (count, count)
     assert held.replayed == (thread_count - 1) * count
+
+
+class Whole:
+    """A number of another type, as numpy has them."""
+
+    def __index__(self) -> int:
+        return SOON_MS
+
+
+@pytest.mark.parametrize("number", [SOON_MS, np.int64(SOON_MS), np.uint64(SOON_MS), Whole()])
+def test_takes_every_whole_number(number: int) -> None:
+    assert is_admitted(ReplaySet(100), NONCE, number)
+    assert not is_admitted(ReplaySet(100), NONCE, SOON_MS, now_ms=number)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1])
+def test_takes_numbers_of_64_bits(number: int) -> None:
+    assert is_admitted(ReplaySet(100), NONCE, number, now_ms=number - 1)
+    with pytest.raises(UsageError, match=f"{number} ms"):
+        ReplaySet(100).admit(ALICE, NONCE, number, now_ms=0)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (-1, OverflowError),
+        (-(2**63), OverflowError),
+        (-(2**80), OverflowError),
+        (2**64, OverflowError),
+        (1.0, TypeError),
+        ("1", TypeError),
+    ],
+)
+def test_refuses_what_is_no_time(number: int, error: type[Exception]) -> None:
+    replays = ReplaySet(100)
+    with pytest.raises(error):
+        replays.admit(ALICE, NONCE, number)
+    with pytest.raises(error):
+        replays.admit(ALICE, NONCE, SOON_MS, now_ms=number)
+    assert len(replays) == 0

@@ -16,6 +16,7 @@ mod handshake;
 mod json;
 mod kdf;
 mod key_cache;
+mod numbers;
 mod output;
 mod probes;
 mod processor;

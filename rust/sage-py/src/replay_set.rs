@@ -13,6 +13,7 @@ use crate::clock;
 use crate::detach;
 use crate::errors;
 use crate::events;
+use crate::numbers;
 use crate::replay_statistics;
 use crate::secrecy::refuse_copies;
 
@@ -103,8 +104,8 @@ impl ReplaySet {
     ) -> PyResult<()> {
         // While the memory is on its way the numbers are read.
         let known = self.inner.look_up(purpose.as_bytes(), scope.as_bytes(), nonce.as_slice());
-        let remember_until_ms = remember_until_ms.extract()?;
-        let now_ms = now_ms.map(|now_ms| now_ms.extract()).transpose()?;
+        let remember_until_ms = numbers::whole(remember_until_ms)?;
+        let now_ms = now_ms.map(numbers::whole).transpose()?;
         self.inner
             .admit_known(known, remember_until_ms, clock::or_now(now_ms))
             .map_err(|error| errors::admit(py, error, "this request nonce", self.inner.capacity()))

@@ -104,7 +104,8 @@ impl Namer {
     }
 
     /// A name's first two parts.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as of the whole name")]
     pub(crate) fn begin(&self, purpose: &[u8], scope: &[u8]) -> Begun<'_> {
         let lengths = (purpose.len() as u64) << 32 ^ scope.len() as u64;
         let (of_purpose, purpose_blocks) = self.sum(1, purpose);
@@ -152,7 +153,8 @@ impl Namer {
 
 impl Begun<'_> {
     /// The whole name.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "otherwise what was begun goes through memory")]
     pub(crate) fn name(&self, last: &[u8]) -> Name {
         let Begun { namer, sum, block_count, lengths } = *self;
         let (of_last, _) = namer.sum(block_count, last);

@@ -1,0 +1,24 @@
+//! Whole numbers coming in from Python.
+//!
+//! CPython has several ways to read an int. The one for unsigned numbers of 64 bits takes it apart
+//! byte by byte, which for a time in ms is 230 instructions (CPython 3.11): a quarter of an
+//! admission. The one for signed numbers takes its two digits as they are.
+#![allow(unsafe_code)]
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// An int from 0 to 2^64 - 1; whatever else is refused as if it were an argument of type `u64`.
+pub fn whole(object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let mut overflow = 0;
+    // SAFETY: the object lives, and the interpreter lock is held.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
+    match u64::try_from(value) {
+        Ok(value) => Ok(value),
+        // Negative, too large for this way, or no number, with an exception that says so.
+        Err(_) => match PyErr::take(object.py()) {
+            Some(error) => Err(error),
+            None => object.extract(),
+        },
+    }
+}
