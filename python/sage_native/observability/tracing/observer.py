@@ -1,0 +1,85 @@
+"""A span for each request that is sampled, and a trace for each other one.
+
+Whose decision counts? A client that sends ``traceparent`` with the flag *sampled* would decide what
+its requests cost us, and what others pay to keep. So a trace is continued, with its decision, only
+when it comes from somebody who is believed: a trusted proxy. Everybody else's request begins a
+trace of our own by our own rate, and if that is sampled, its span has a link to the one that was
+named, so that both ends can be found.
+"""
+
+from __future__ import annotations
+
+import random
+from contextvars import Token
+from typing import TYPE_CHECKING, Any
+
+from sage_native.observability.tracing.current import RequestTrace, request_trace
+from sage_native.observability.tracing.traceparent import read_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, MutableMapping
+
+    from sage_native.observability.middleware import ObservedRequest
+    from sage_native.observability.tracing.server_spans import ServerSpan
+    from sage_native.observability.tracing.starting import Tracing
+
+__all__ = ["TracingObserver"]
+
+
+class TracingObserver:
+    """Observes requests for `RequestMiddleware`.
+
+    Args:
+        tracing: Where the spans go.
+        listener: An attribute of every span: which listener it is.
+        believes: Tells whether the sender of a scope is believed about the trace that its request
+            belongs to; nobody is without it.
+        unsampled_paths: Paths that are asked for all the time and tell nothing.
+
+    Cost: below 1 µs for a request that is not sampled, about 60 µs for one that is.
+    """
+
+    def __init__(
+        self,
+        tracing: Tracing,
+        *,
+        listener: str = "public",
+        believes: Callable[[MutableMapping[str, Any]], bool] | None = None,
+        unsampled_paths: Collection[str] = (),
+    ) -> None:
+        from sage_native.observability.tracing.server_spans import (  # noqa: PLC0415 - an extra
+            ServerSpan,
+        )
+
+        self._begin_span = ServerSpan
+        self._tracer = tracing.tracer
+        self._rate = tracing.sample_rate
+        self._listener = listener
+        self._believes = believes
+        self._unsampled_paths = frozenset(unsampled_paths)
+
+    def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:
+        """Decide about a request's trace, and begin its span if it is sampled."""
+        scope = request.scope
+        if self._believes is not None and self._believes(scope):
+            parent = read_parent(scope["headers"])
+            if parent is not None:
+                is_sampled = parent.flags & 1 and scope["path"] not in self._unsampled_paths
+                if is_sampled:
+                    return self._begin_span(self._tracer, request, self._listener, parent=parent)
+                return request_trace.set(
+                    RequestTrace.of(
+                        parent.trace_id, flags=parent.flags & ~1, tracestate=parent.tracestate
+                    )
+                )
+        if random.random() < self._rate and scope["path"] not in self._unsampled_paths:  # noqa: S311 - no secret
+            link = read_parent(scope["headers"])
+            return self._begin_span(self._tracer, request, self._listener, link=link)
+        return request_trace.set(RequestTrace())
+
+    def finish(self, request: ObservedRequest, state: object) -> None:
+        """End it."""
+        if isinstance(state, Token):
+            request_trace.reset(state)
+        elif isinstance(state, self._begin_span):
+            state.end(request)

@@ -1,0 +1,111 @@
+"""A request to an upstream: its span, and the fields that tell the upstream of the trace.
+
+The upstream follows the decision that was made for the request of the client. The fields are ours
+alone: what a peer writes into ``traceparent`` ends at the gateway.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from sage_native.observability.tracing.current import (
+    RequestTrace,
+    current_span_context,
+    request_trace,
+)
+from sage_native.observability.tracing.traceparent import spelt_parent
+from sage_native.observability.tracing.tracers import span_tracer
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from opentelemetry.trace import Span
+
+__all__ = ["UpstreamSpan"]
+
+
+class UpstreamSpan:
+    """A request to an upstream, while it is entered. A span is made of it only if it is sampled.
+
+    Args:
+        method: The method.
+        host: The upstream, as the settings name it.
+        port: Its port.
+
+    Attributes:
+        headers: What is sent with the request; nothing where nobody traces.
+        status: To be set to the status of the answer.
+    """
+
+    __slots__ = ("_host", "_method", "_port", "_span", "_token", "headers", "status")
+
+    def __init__(self, method: str, *, host: str, port: int) -> None:
+        self._method = method
+        self._host = host
+        self._port = port
+        self._span: Span | None = None
+        self._token: Any = None
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.status: int | None = None
+
+    def __enter__(self) -> Self:
+        request = request_trace.get()
+        if request is not None and not request.is_sampled:
+            self.headers = _unsampled(request)
+            return self
+        tracer = span_tracer()
+        if tracer is None:
+            return self
+        from opentelemetry import context, trace  # noqa: PLC0415 - somebody has imported them
+
+        self._span = tracer.start_span(
+            self._method,
+            kind=trace.SpanKind.CLIENT,
+            attributes={
+                "http.request.method": self._method,
+                "server.address": self._host,
+                "server.port": self._port,
+            },
+        )
+        self._token = context.attach(trace.set_span_in_context(self._span))
+        found = current_span_context()
+        if found is not None:
+            parent = spelt_parent(found.trace_id, found.span_id, found.trace_flags)
+            self.headers = _fields(parent, found.trace_state.to_header())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._span is None:
+            return
+        from opentelemetry import context  # noqa: PLC0415 - as above
+        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - as above
+
+        context.detach(self._token)
+        trouble = None if kind is None else kind.__qualname__
+        if self.status is not None:
+            self._span.set_attribute("http.response.status_code", self.status)
+            if self.status >= 400:
+                trouble = str(self.status)
+        if trouble is not None:
+            self._span.set_attribute("error.type", trouble)
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+
+
+def _unsampled(request: RequestTrace) -> tuple[tuple[bytes, bytes], ...]:
+    span_id = random.getrandbits(64) or 1
+    parent = spelt_parent(request.trace_id, span_id, request.flags)
+    return _fields(parent, request.tracestate.decode("ascii"))
+
+
+def _fields(parent: bytes, tracestate: str) -> tuple[tuple[bytes, bytes], ...]:
+    if not tracestate:
+        return ((b"traceparent", parent),)
+    return (b"traceparent", parent), (b"tracestate", tracestate.encode("ascii"))

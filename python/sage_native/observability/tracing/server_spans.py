@@ -1,0 +1,121 @@
+"""The span of one request that the gateway serves.
+
+Source: OpenTelemetry's semantic conventions for HTTP server spans. Left out of what they name is
+what holds identifiers or is the client's to choose: path, query, address, user agent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
+from opentelemetry.trace.span import TraceState
+
+from sage_native.observability.middleware import UNMATCHED
+from sage_native.observability.tracing.current import RequestTrace, request_trace
+from sage_native.observability.tracing.sampling import DECIDED
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from sage_native.observability.middleware import ObservedRequest
+    from sage_native.observability.tracing.traceparent import RemoteParent
+
+__all__ = ["ServerSpan"]
+
+
+class ServerSpan:
+    """A span that has begun, and is current until it ends.
+
+    Args:
+        tracer: Makes it.
+        request: The request.
+        listener: Which listener it came to.
+        parent: The span that it belongs to.
+        link: A span that it is said to belong to, by somebody who is not believed.
+    """
+
+    __slots__ = ("_context_token", "_span", "_trace_token")
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        request: ObservedRequest,
+        listener: str,
+        *,
+        parent: RemoteParent | None = None,
+        link: RemoteParent | None = None,
+    ) -> None:
+        context = DECIDED
+        if parent is not None:
+            context = set_span_in_context(NonRecordingSpan(_context_of(parent)), Context())
+        scope = request.scope
+        self._span = tracer.start_span(
+            request.method_label,
+            context=context,
+            kind=SpanKind.SERVER,
+            attributes={
+                "http.request.method": _method(request),
+                "url.scheme": scope.get("scheme", "http"),
+                "network.protocol.version": scope.get("http_version", "1.1"),
+                "sage.listener": listener,
+                "sage.request_id": request.request_id,
+            },
+            links=None if link is None else [Link(_context_of(link._replace(tracestate=b"")))],
+        )
+        found = self._span.get_span_context()
+        tracestate = b"" if parent is None else parent.tracestate
+        trace = RequestTrace.of(found.trace_id, flags=found.trace_flags, tracestate=tracestate)
+        self._trace_token = request_trace.set(trace)
+        self._context_token = context_api.attach(set_span_in_context(self._span))
+
+    def end(self, request: ObservedRequest) -> None:
+        """Say how the request went, and end."""
+        context_api.detach(self._context_token)
+        request_trace.reset(self._trace_token)
+        span = self._span
+        route, status, trouble = request.route, request.status, None
+        known: dict[str, str | int] = {}
+        if route != UNMATCHED:
+            span.update_name(f"{request.method_label} {route}")
+            known["http.route"] = route
+        if status is not None:
+            known["http.response.status_code"] = status
+        if request.problem is not None:
+            known["sage.problem"] = request.problem
+        if request.error is not None:
+            trouble = type(request.error).__qualname__
+        elif status is not None and status >= 500:
+            trouble = str(status)
+        if trouble is not None:
+            known["error.type"] = trouble
+            span.set_status(Status(StatusCode.ERROR))
+        span.set_attributes(known)
+        span.end()
+
+
+def _method(request: ObservedRequest) -> str:
+    label = request.method_label
+    return "_OTHER" if label == "other" else label
+
+
+def _context_of(remote: RemoteParent) -> SpanContext:
+    state = TraceState.from_header([remote.tracestate.decode("ascii")])
+    return SpanContext(
+        remote.trace_id,
+        remote.span_id,
+        is_remote=True,
+        trace_flags=TraceFlags(remote.flags),
+        trace_state=state,
+    )
