@@ -3,9 +3,9 @@
 The peer is authenticated and not trusted. What an HTTP/1.1 server could read in another way than
 this gateway is refused (`RefusedError`): lengths that do not fit the content, transfer codings, two
 hosts. What is about a connection, or says who stands in between, is dropped: the gateway says it
-anew. ``Sage-Peer-Did`` and ``Sage-Session-Id`` are the gateway's; a peer's own ``Sage-…`` fields
-are dropped in every spelling that some server takes for the same: CGI and WSGI turn ``-`` into
-``_``, and others turn further signs into it.
+anew. So is what names the trace of a request. ``Sage-Peer-Did`` and ``Sage-Session-Id`` are the
+gateway's; a peer's own ``Sage-…`` fields are dropped in every spelling that some server takes for
+the same: CGI and WSGI turn ``-`` into ``_``, and others turn further signs into it.
 
 Trailers are dropped: a request of known length over HTTP/1.1 has none.
 """
@@ -67,8 +67,28 @@ _ABOUT_THE_WAY = frozenset(
     )
 )
 """What servers believe of whoever stands before them: the gateway, and not the peer."""
-_DROPPED = _ABOUT_CONNECTIONS | _SAID_ANEW | _ABOUT_THE_WAY
-_DROPPED_PREFIXES = (b"sage-", b"x-forwarded-", b"x-original-", b"x-sage-")
+_ABOUT_THE_TRACE = frozenset(
+    (
+        b"b3",
+        b"baggage",
+        b"traceparent",
+        b"tracestate",
+        b"uber-trace-id",
+        b"x-amzn-trace-id",
+        b"x-cloud-trace-context",
+    )
+)
+"""By these a peer would decide what the upstream records of its requests, and file it under."""
+_DROPPED = _ABOUT_CONNECTIONS | _SAID_ANEW | _ABOUT_THE_WAY | _ABOUT_THE_TRACE
+_DROPPED_PREFIXES = (
+    b"sage-",
+    b"uberctx-",
+    b"x-b3-",
+    b"x-datadog-",
+    b"x-forwarded-",
+    b"x-original-",
+    b"x-sage-",
+)
 
 
 @dataclass(frozen=True, slots=True)

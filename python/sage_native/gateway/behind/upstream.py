@@ -33,6 +33,7 @@ from sage_native.gateway.behind.http import HttpBehind
 from sage_native.gateway.behind.leftovers import has_leftovers
 from sage_native.gateway.behind.responses import RefusedError
 from sage_native.gateway.behind.targets import checked_path
+from sage_native.observability.tracing.outgoing import UpstreamSpan
 from sage_native.protocol import MAX_PLAINTEXT_LEN
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from httpx2 import AsyncByteStream
 
+    from sage_native.binary_http import Fields
     from sage_native.gateway.behind.forwarding import Forwarded
     from sage_native.gateway.peers import Peer
 
@@ -107,7 +109,11 @@ class UpstreamBehind(HttpBehind):
         deadline = asyncio.timeout(self._timeout_s)
         try:
             async with deadline:
-                return await self._exchange(self._outgoing(request), request.method)
+                with UpstreamSpan(request.method, host=self._host, port=self._port) as span:
+                    outgoing = self._outgoing(request, span.headers)
+                    response = await self._exchange(outgoing, request.method)
+                    span.status = response.status
+                    return response
         except httpx2.PoolTimeout:
             raise BehindBusyError("all connections are in use", delivered=False) from None
         except httpx2.ConnectTimeout:
@@ -159,8 +165,8 @@ class UpstreamBehind(HttpBehind):
             await writer.wait_closed()
         return None
 
-    def _outgoing(self, request: Forwarded) -> httpx2.Request:
-        headers = [self._host_field, *request.headers]
+    def _outgoing(self, request: Forwarded, of_the_trace: Fields = ()) -> httpx2.Request:
+        headers = [self._host_field, *request.headers, *of_the_trace]
         if request.content or request.method not in _NO_LENGTH_WHEN_EMPTY:
             headers.append((b"content-length", b"%d" % len(request.content)))
         timeouts = {"connect": self._connect_timeout_s, "pool": self._connect_timeout_s}
