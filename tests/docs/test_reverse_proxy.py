@@ -89,6 +89,9 @@ def test_proxies_fit_the_gateway(info: str, tmp_path: Path) -> None:
     assert seconds(answer, text) > patience_s
     # One of the two headers is written, and the other taken away.
     assert ('Forwarded ""' in text) if is_nginx else ("header_up -Forwarded" in text)
+    # Clients do not say what is traced.
+    for name in ("traceparent", "tracestate"):
+        assert (f'{name} ""' if is_nginx else f"header_up -{name}") in text
 
 
 def test_numbers_in_the_text_are_those_of_the_code() -> None:

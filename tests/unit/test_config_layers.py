@@ -83,6 +83,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "tracing.enabled": ("true", True),
     "tracing.endpoint": ("http://otlp:4318", "http://otlp:4318"),
     "tracing.sample_rate": ("0.5", 0.5),
+    "tracing.from_proxies": ("false", False),
     "metrics.enabled": ("false", False),
     "metrics.host": ("10.0.0.7", "10.0.0.7"),
     "metrics.port": ("3", 3),

@@ -75,6 +75,11 @@ class TracingSettings(Section):
     sample_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         default=1.0, description="Which part of the traces is sent, 0 to 1."
     )
+    from_proxies: bool = Field(
+        default=True,
+        description="Whether traces that server.trusted_proxies name are continued, and sent if "
+        "they say so.",
+    )
 
 
 class MetricsSettings(Section):
