@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
+from sage_native.config import is_feature_enabled
 from sage_native.gateway.limits import ClientAddresses
 from sage_native.observability.middleware import RequestMiddleware
 
@@ -26,9 +27,26 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Observing"]
 
+
 # The first is told first of a request's beginning, and last of its end: what others put into the
 # context of a request must be there when its line is written.
-KINDS: tuple[Kind, ...] = ()
+def _traced(settings: Settings, listener: str, stack: ExitStack) -> RequestObserver | None:
+    if not is_feature_enabled(settings, "tracing"):
+        return None
+    from sage_native.observability.tracing import TracingObserver, start_tracing  # noqa: PLC0415
+
+    tracing = settings.tracing
+    started = start_tracing(tracing.endpoint, sample_rate=tracing.sample_rate, is_global=True)
+    proxies = settings.server.trusted_proxies if tracing.from_proxies else ()
+    return TracingObserver(
+        stack.enter_context(started),
+        listener=listener,
+        believes=ClientAddresses(proxies).is_proxy if proxies else None,
+        unsampled_paths=("/v1/health", "/v1/ready"),
+    )
+
+
+KINDS: tuple[Kind, ...] = (_traced,)
 
 
 class Observing:

@@ -26,10 +26,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from sage_native.config import is_feature_enabled
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.connections import UNREAD_S
 from sage_native.gateway.gateway import Gateway
 from sage_native.gateway.worker import SOURCE_VARIABLE, forbid_core_dumps
+from sage_native.observability.tracing import check_packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,6 +78,8 @@ async def check(settings: Settings) -> None:
         SageError: What keeps it from serving.
     """
     forbid_core_dumps()
+    if is_feature_enabled(settings, "tracing"):
+        check_packages()
     async with Gateway(settings):
         pass
 

@@ -64,8 +64,11 @@ class Live:
             "metrics.enabled": "false",
             **settings,
         }
+        path = os.pathsep.join(
+            filter(None, (str(self._child.directory), os.environ.get("PYTHONPATH")))
+        )
         self._command: list[str | Path] = [
-            *("env", f"PYTHONPATH={self._child.directory}", f"LEDGER={self.ledger}", PROGRAM),
+            *("env", f"PYTHONPATH={path}", f"LEDGER={self.ledger}", PROGRAM),
             *("serve", "--profile", "dev", "--workers", "2", "--port", str(self.port)),
             *("--admin-port", str(self.admin_port)),
             *("--application", "ledger_behind:answer"),

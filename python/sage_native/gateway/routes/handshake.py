@@ -11,6 +11,7 @@ from sage_native.gateway.answers import JSON_TYPE, NO_CONTENT, json_answer
 from sage_native.gateway.endpoint import MAX_HANDSHAKE_LEN
 from sage_native.gateway.limits import ClientGoneError
 from sage_native.gateway.siblings import CONFIRMATION
+from sage_native.observability.tracing import handshake
 from sage_native.protocol import decode_json, encode_json
 from sage_native.sessions.outcomes import outcome_of
 
@@ -49,17 +50,18 @@ async def _initiate(call: Call, asked: _Asked | None = None) -> Answer:
     )
     if asked is not None:
         asked.request = request
-    keys = await gateway.admission.keys_of(request.client_did)
-    request.authenticate(keys)
-    # Once the client is known, and charged once its nonce is new: by its name alone, or with an M1
-    # that they have seen, strangers would spend what is the client's.
-    gateway.pacing.check_handshake_of(request.client_did)
-    await gateway.nonces.admit(request, now_ms)
-    gateway.pacing.handshake_of(request.client_did)
-    gateway.admission.hot_keys.proved(keys, request.client_key)
-    message, session = gateway.manager.accept(
-        request, arrived_s=None if asked is None else asked.arrived_s
-    )
+    with handshake(request.client_did, request.server_did):
+        keys = await gateway.admission.keys_of(request.client_did)
+        request.authenticate(keys)
+        # Once the client is known, and charged once its nonce is new: by its name alone, or with an
+        # M1 that they have seen, strangers would spend what is the client's.
+        gateway.pacing.check_handshake_of(request.client_did)
+        await gateway.nonces.admit(request, now_ms)
+        gateway.pacing.handshake_of(request.client_did)
+        gateway.admission.hot_keys.proved(keys, request.client_key)
+        message, session = gateway.manager.accept(
+            request, arrived_s=None if asked is None else asked.arrived_s
+        )
     gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
     return json_answer(encode_json("accept", message))
 
@@ -95,11 +97,13 @@ async def complete(call: Call) -> Answer:
     One that waits in another worker is handed over to him.
     """
     message = decode_json("confirm", await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN))
-    try:
-        await call.gateway.manager.confirm(message)
-    except AuthenticationError:
-        answer = await call.gateway.siblings.hand_over(CONFIRMATION, message[:16], message)
-        if answer is None:
-            raise
-        return answer
+    with handshake() as span:
+        try:
+            session = await call.gateway.manager.confirm(message)
+        except AuthenticationError:
+            answer = await call.gateway.siblings.hand_over(CONFIRMATION, message[:16], message)
+            if answer is None:
+                raise
+            return answer
+        span.between(session.client_did, session.server_did)
     return NO_CONTENT
