@@ -23,6 +23,7 @@ from sage_client.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
+from sage_client.tracing import trace_fields
 
 if TYPE_CHECKING:
     import ssl
@@ -213,7 +214,7 @@ def _no_cookies() -> CookieJar:
 def _request(
     http: httpx2.AsyncClient | httpx2.Client, url: str, call: Call, settings: ClientSettings
 ) -> httpx2.Request:
-    headers = {"accept-encoding": "identity"}
+    headers = {"accept-encoding": "identity", **trace_fields()}
     if call.content is not None:
         headers["content-type"] = call.media_type
     return http.build_request(
