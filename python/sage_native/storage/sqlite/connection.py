@@ -151,6 +151,9 @@ class WatchedFile:
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        # What undoes one statement of several rows is a copy of the pages that it changed: in a
+        # file of its own beyond 64 KiB, as large as what is written to the log.
+        connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         # Where fsync is not enough (macOS); nothing elsewhere.
         connection.execute(f"PRAGMA fullfsync = {int(self._durable)}")

@@ -1,12 +1,14 @@
 """Writing: one transaction for whatever is queued, and no answer before its commit.
 
 **A batch** is one ``BEGIN IMMEDIATE`` … ``COMMIT``: the lock is taken before anything is read, so
-what is decided inside is decided. Each kind of question in it is a savepoint. If a kind fails, its
-savepoint is undone and its questions are asked one by one, so that only the one at fault fails.
+what is decided inside is decided. Where there are several kinds of question in it, each is a
+savepoint. If a kind fails, its savepoint is undone and its questions are asked one by one, so that
+only the one at fault fails.
 
-**What may fail as a whole.** Some errors make SQLite undo the whole transaction; nobody was
-answered by then, so every question is asked again in a transaction of its own. If the commit fails,
-nobody knows what is on disk: all are refused, and the connection is closed.
+**What may fail as a whole.** Some errors make SQLite undo the whole transaction, and a batch of one
+kind has no savepoint, which would cost a copy of every page that is changed. Nobody was answered by
+then, so every question is asked again in a transaction of its own. If the commit fails, nobody
+knows what is on disk: all are refused, and the connection is closed.
 
 **Other processes** write to the file too, one at a time. Whoever finds it locked tries again until
 its callers give up. SQLite wakes nobody and keeps no order, so a process that saw others waits a
@@ -17,10 +19,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import TYPE_CHECKING
 
 from sage_native.exceptions import SageError
 from sage_native.storage.sqlite.connection import is_busy
 from sage_native.storage.sqlite.worker import UNANSWERED, Question, Worker, by_work, pause
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Writer"]
 
@@ -29,7 +35,7 @@ _CONTENDED_FOR_S = 5.0
 
 
 class _UndoneError(Exception):
-    """SQLite has undone the whole transaction; ``error`` says why."""
+    """The whole transaction is undone, or is to be; ``error`` says why."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -62,8 +68,10 @@ class Writer(Worker):
             return
         wanted = [question for question in questions if question.is_wanted()]
         try:
-            for group in by_work(wanted):
-                _answer_group(connection, group)
+            groups = by_work(wanted)
+            answer = _answer_group if len(groups) > 1 else _answer_only
+            for group in groups:
+                answer(connection, group)
             connection.execute("COMMIT")
         except Exception as error:
             for question in wanted:
@@ -101,7 +109,17 @@ class Writer(Worker):
             self._file.close()
 
 
+def _answer_only(connection: sqlite3.Connection, group: list[Question]) -> None:
+    """Answer questions that have their transaction to themselves."""
+    try:
+        answers = group[0].work(connection, [question.item for question in group])
+    except Exception as error:
+        raise _UndoneError(error) from error
+    _settle(group, answers)
+
+
 def _answer_group(connection: sqlite3.Connection, group: list[Question]) -> None:
+    """Answer questions of one kind beside those of others."""
     connection.execute("SAVEPOINT kind")
     try:
         answers = group[0].work(connection, [question.item for question in group])
@@ -117,5 +135,9 @@ def _answer_group(connection: sqlite3.Connection, group: list[Question]) -> None
             _answer_group(connection, [question])
         return
     connection.execute("RELEASE kind")
+    _settle(group, answers)
+
+
+def _settle(group: Sequence[Question], answers: Sequence[object]) -> None:
     for question, answer in zip(group, answers, strict=True):
         question.answer = answer
