@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import threading
 import time
@@ -83,6 +84,8 @@ def receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             assert self.headers["content-type"] == "application/x-protobuf"
             body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers["content-encoding"] == "gzip":
+                body = gzip.decompress(body)
             if found.status == 200:
                 found.bodies.append(body)
             found.paths.append(self.path)

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,8 @@ from sage_native.observability.tracing import (
     start_tracing,
     trace_ids,
 )
+from sage_native.observability.tracing.outgoing import UpstreamSpan
+from sage_native.observability.tracing.span_queue import SpanQueue
 from sage_native.observability.tracing.traceparent import spelt_parent
 from tests.observability.otlp import dead, hanging, receiver
 
@@ -315,6 +318,43 @@ def test_what_does_not_fit_is_dropped_and_counted() -> None:
     with tracing.tracer.start_as_current_span("late"):
         pass
     assert spans_dropped() - before == 1001
+
+
+def test_a_system_without_threads_costs_spans(
+    taker: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = spans_dropped()
+    with start_tracing(taker.url):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            with signature("lost"):
+                pass
+        with signature("sent"):
+            pass
+    assert spans_dropped() - before == 1
+    assert [one.attributes["sage.key_type"] for one in taker.spans()] == ["sent"]
+
+
+def test_a_broken_tracer_disturbs_nobody(tracing: Tracing, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[object] = []
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda it: reported.append(it.exc_value))
+    monkeypatch.setattr(SpanQueue, "on_end", broken)
+    with signature("ed25519"), UpstreamSpan("GET", host="a", port=1):
+        pass
+    assert len(reported) == 2
+    monkeypatch.setattr(type(tracing.tracer), "start_span", broken)
+    with signature("ed25519") as span, UpstreamSpan("GET", host="a", port=1) as call:
+        assert not span.is_recording
+        assert call.headers == ()
+    assert [type(one) for one in reported] == [ValueError] * 4
+    assert trace_ids() is None
 
 
 @pytest.mark.parametrize("status", [400, 503])

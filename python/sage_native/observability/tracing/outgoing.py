@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from sage_native.events import report
 from sage_native.observability.tracing.current import (
     RequestTrace,
     current_span_context,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer
 
 __all__ = ["UpstreamSpan"]
 
@@ -56,8 +57,26 @@ class UpstreamSpan:
             self.headers = _unsampled(request)
             return self
         tracer = span_tracer()
-        if tracer is None:
-            return self
+        if tracer is not None:
+            try:
+                self._begin(tracer)
+            except Exception as error:  # noqa: BLE001 - not the trouble of what is traced
+                report(self, error, "Exception ignored at the begin of")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._span is not None:
+            try:
+                self._end(self._span, error)
+            except Exception as trouble:  # noqa: BLE001 - as above
+                report(self, trouble, "Exception ignored at the end of")
+
+    def _begin(self, tracer: Tracer) -> None:
         from opentelemetry import context, trace  # noqa: PLC0415 - somebody has imported them
 
         self._span = tracer.start_span(
@@ -74,29 +93,22 @@ class UpstreamSpan:
         if found is not None:
             parent = spelt_parent(found.trace_id, found.span_id, found.trace_flags)
             self.headers = _fields(parent, found.trace_state.to_header())
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._span is None:
-            return
+    def _end(self, span: Span, error: BaseException | None) -> None:
         from opentelemetry import context  # noqa: PLC0415 - as above
         from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - as above
 
-        context.detach(self._token)
-        trouble = None if kind is None else kind.__qualname__
+        if self._token is not None:
+            context.detach(self._token)
+        trouble = None if error is None else type(error).__qualname__
         if self.status is not None:
-            self._span.set_attribute("http.response.status_code", self.status)
+            span.set_attribute("http.response.status_code", self.status)
             if self.status >= 400:
                 trouble = str(self.status)
         if trouble is not None:
-            self._span.set_attribute("error.type", trouble)
-            self._span.set_status(Status(StatusCode.ERROR))
-        self._span.end()
+            span.set_attribute("error.type", trouble)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
 
 
 def _unsampled(request: RequestTrace) -> tuple[tuple[bytes, bytes], ...]:

@@ -104,14 +104,11 @@ class SpanQueue(SpanProcessor):
         if span.context is None or not span.context.trace_flags.sampled:
             return
         with self._changed:
-            if self._is_closed or len(self._queue) >= self._max_len:
+            if self._is_closed or len(self._queue) >= self._max_len or not self._has_thread():
                 count_dropped(1)
                 return
             self._queue.append(span)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._send, name="sage-spans", daemon=True)
-                self._thread.start()
-            elif len(self._queue) == self._batch_len:
+            if len(self._queue) == self._batch_len:
                 self._changed.notify_all()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -151,6 +148,16 @@ class SpanQueue(SpanProcessor):
         if self._exporter is not None:
             self._exporter.shutdown()
         return not left
+
+    def _has_thread(self) -> bool:
+        if self._thread is None:
+            thread = threading.Thread(target=self._send, name="sage-spans", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more, or the interpreter ends
+                return False
+            self._thread = thread
+        return True
 
     def _is_empty(self) -> bool:
         return not self._queue and not self._sending_len

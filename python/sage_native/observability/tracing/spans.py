@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sage_native.events import report
 from sage_native.exceptions import PeerError
 from sage_native.observability.tracing.tracers import pseudonym_of, span_tracer
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer
 
 __all__ = ["HandshakeSpan", "NamedSpan", "encryption", "handshake", "signature"]
 
@@ -75,15 +76,11 @@ class NamedSpan:
 
     def __enter__(self) -> Self:
         tracer = span_tracer()
-        if tracer is None:
-            return self
-        from opentelemetry import context, trace  # noqa: PLC0415 - somebody has imported them
-
-        self._span = tracer.start_span(self._name, attributes=self._attributes)
-        self._token = context.attach(trace.set_span_in_context(self._span))
-        for name, identifier in (self._identifiers or {}).items():
-            if identifier is not None:
-                self.identify(name, identifier)
+        if tracer is not None:
+            try:
+                self._begin(tracer)
+            except Exception as error:  # noqa: BLE001 - not the trouble of what is traced
+                report(self, error, "Exception ignored at the begin of")
         return self
 
     def __exit__(
@@ -92,18 +89,33 @@ class NamedSpan:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._span is None:
-            return
+        if self._span is not None:
+            try:
+                self._end(self._span, error)
+            except Exception as trouble:  # noqa: BLE001 - as above
+                report(self, trouble, "Exception ignored at the end of")
+            self._span = self._token = None
+
+    def _begin(self, tracer: Tracer) -> None:
+        from opentelemetry import context, trace  # noqa: PLC0415 - somebody has imported them
+
+        self._span = tracer.start_span(self._name, attributes=self._attributes)
+        self._token = context.attach(trace.set_span_in_context(self._span))
+        for name, identifier in (self._identifiers or {}).items():
+            if identifier is not None:
+                self.identify(name, identifier)
+
+    def _end(self, span: Span, error: BaseException | None) -> None:
         from opentelemetry import context  # noqa: PLC0415 - as above
         from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - as above
 
-        context.detach(self._token)
-        if kind is not None:
-            trouble = error.code if isinstance(error, PeerError) else kind.__qualname__
-            self._span.set_attribute("error.type", trouble)
-            self._span.set_status(Status(StatusCode.ERROR))
-        self._span.end()
-        self._span = self._token = None
+        if self._token is not None:
+            context.detach(self._token)
+        if error is not None:
+            told = error.code if isinstance(error, PeerError) else type(error).__qualname__
+            span.set_attribute("error.type", told)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
 
 
 class HandshakeSpan(NamedSpan):
