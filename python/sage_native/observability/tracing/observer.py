@@ -36,7 +36,7 @@ class TracingObserver:
             belongs to; nobody is without it.
         unsampled_paths: Paths that are asked for all the time and tell nothing.
 
-    Cost: below 1 µs for a request that is not sampled, about 60 µs for one that is.
+    Cost: 0.6 µs for a request that is not sampled (1 µs where somebody is believed), 40 µs else.
     """
 
     def __init__(
