@@ -157,6 +157,7 @@ class HandshakeFinished:
         code: What the client was told, as a code of the API; None if it was told nothing wrong.
         client_did: Who asked; None if its M1 was not read so far. Proven only if ``completed``.
         server_did: Who was asked, as ``client_did``.
+        session_id: The session that was begun; None if M1 was refused.
     """
 
     status: HandshakeStatus
@@ -165,6 +166,7 @@ class HandshakeFinished:
     code: str | None
     client_did: str | None
     server_did: str | None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -333,11 +335,16 @@ def handshake_finished(  # noqa: PLR0913 - one each
     code: str | None = None,
     client_did: str | None = None,
     server_did: str | None = None,
+    session_id: str | None = None,
     key_type: str = "ed25519",
 ) -> None:
     """Emit `HandshakeFinished`; gateways and the session manager call this."""
     if _hooks:
-        emit(HandshakeFinished(status, key_type, duration_s, code, client_did, server_did))
+        emit(
+            HandshakeFinished(
+                status, key_type, duration_s, code, client_did, server_did, session_id
+            )
+        )
 
 
 def store_answered(store: str, operation: str, duration_s: float) -> None:

@@ -63,6 +63,10 @@ class LoggingSettings(Section):
     output: Annotated[str, StringConstraints(min_length=1)] = Field(
         default="stderr", description="stderr, stdout, or a file."
     )
+    audit: Path | None = Field(
+        default=None,
+        description="File of the audit log: security decisions, with ids in clear; null for none.",
+    )
 
 
 class TracingSettings(Section):

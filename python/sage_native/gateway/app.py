@@ -33,7 +33,7 @@ from sage_native.gateway.routes import (
     sessions,
     signatures,
 )
-from sage_native.observability.middleware import ROUTE_KEY
+from sage_native.observability.middleware import ROUTE_KEY, SESSION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -138,6 +138,7 @@ class PublicApp:
                 session_id = path[_SESSION_ID]
                 if "/" not in session_id:
                     scope[ROUTE_KEY] = _RECORDS
+                    scope[SESSION_KEY] = session_id
                     return await self._records.serve(scope, receive, send, session_id)
             endpoint = self._posts.get(path)
             if endpoint is not None:

@@ -11,42 +11,114 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
 from sage_native.config import is_feature_enabled
+from sage_native.events import subscribe
+from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.limits import ClientAddresses
+from sage_native.gateway.state import StateDirectory
 from sage_native.observability.middleware import RequestMiddleware
+from sage_native.observability.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import Self
 
     from starlette.types import ASGIApp
 
     from sage_native.config import Settings
+    from sage_native.observability.logging import LogOutput
     from sage_native.observability.middleware import RequestObserver
 
     Kind: TypeAlias = Callable[[Settings, str, ExitStack], RequestObserver | None]
 
-__all__ = ["KINDS", "Observing"]
+__all__ = ["KINDS", "Observing", "open_logs", "pseudonyms_of"]
+
+_QUIET_ROUTES = ("/v1/health", "/v1/ready")
+"""What load balancers ask all the time."""
 
 
-# The first is told first of a request's beginning, and last of its end: what others put into the
-# context of a request must be there when its line is written.
+def _logged(settings: Settings, listener: str, stack: ExitStack) -> RequestObserver:  # noqa: ARG001 - of a `Kind`
+    from sage_native.observability.access import RequestLog  # noqa: PLC0415 - as needed
+    from sage_native.observability.event_lines import EventLog  # noqa: PLC0415 - as needed
+
+    pseudonyms = pseudonyms_of(settings)
+    log_output = open_logs(settings, pseudonyms)
+    stack.callback(log_output.close)
+    stack.callback(subscribe(EventLog(log_output)))
+    if settings.logging.audit is not None:
+        _audit(settings, settings.logging.audit, stack)
+    return RequestLog(log_output, pseudonyms, quiet_routes=_QUIET_ROUTES)
+
+
+def _audit(settings: Settings, path: Path, stack: ExitStack) -> None:
+    from sage_native.observability.audit import AuditLog  # noqa: PLC0415 - as needed
+
+    addresses = ClientAddresses(settings.server.trusted_proxies)
+    try:
+        audit = AuditLog(str(path), address_of=addresses.full)
+    except OSError as error:
+        raise ConfigurationError(
+            f"logging.audit {path} cannot be written: {error.strerror}"
+        ) from error
+    stack.callback(audit.close)
+    stack.callback(subscribe(audit))
+
+
+def pseudonyms_of(settings: Settings) -> Pseudonyms:
+    """Return the pseudonyms of a gateway: those of all its workers on this machine."""
+    return Pseudonyms(StateDirectory(settings.state_dir).pseudonym_key())
+
+
+def open_logs(settings: Settings, pseudonyms: Pseudonyms | None = None) -> LogOutput:
+    """Send the logs of this process where the settings say.
+
+    Args:
+        settings: They say where and how.
+        pseudonyms: Those of the gateway; read from its state directory if they are left out.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+    from sage_native.observability.logging import configure_logging  # noqa: PLC0415 - as needed
+
+    logging = settings.logging
+    try:
+        return configure_logging(
+            level=logging.level,
+            format=logging.format,
+            output=logging.output,
+            pseudonyms=pseudonyms_of(settings) if pseudonyms is None else pseudonyms,
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"logging.output {logging.output} cannot be written: {error.strerror}"
+        ) from error
+
+
 def _traced(settings: Settings, listener: str, stack: ExitStack) -> RequestObserver | None:
     if not is_feature_enabled(settings, "tracing"):
         return None
     from sage_native.observability.tracing import TracingObserver, start_tracing  # noqa: PLC0415
 
     tracing = settings.tracing
-    started = start_tracing(tracing.endpoint, sample_rate=tracing.sample_rate, is_global=True)
+    started = start_tracing(
+        tracing.endpoint,
+        sample_rate=tracing.sample_rate,
+        is_global=True,
+        pseudonyms=pseudonyms_of(settings),
+    )
     proxies = settings.server.trusted_proxies if tracing.from_proxies else ()
     return TracingObserver(
         stack.enter_context(started),
         listener=listener,
         believes=ClientAddresses(proxies).is_proxy if proxies else None,
-        unsampled_paths=("/v1/health", "/v1/ready"),
+        unsampled_paths=_QUIET_ROUTES,
     )
 
 
-KINDS: tuple[Kind, ...] = (_traced,)
+# The first is told first of a request's beginning, and last of its end: what others put into the
+# context of a request must be there when its line is written.
+KINDS: tuple[Kind, ...] = (_traced, _logged)
 
 
 class Observing:

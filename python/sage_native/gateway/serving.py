@@ -30,6 +30,7 @@ from sage_native.config import is_feature_enabled
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.connections import UNREAD_S
 from sage_native.gateway.gateway import Gateway
+from sage_native.gateway.observing import open_logs
 from sage_native.gateway.worker import SOURCE_VARIABLE, forbid_core_dumps
 from sage_native.observability.tracing import check_packages
 
@@ -100,6 +101,7 @@ def serve(
     Raises:
         ConfigurationError: A port cannot be listened on, or a worker does not start.
     """
+    log_output = open_logs(settings)
     told: list[int] = []
     before = {number: signal.signal(number, _teller(told)) for number in _STOPS}
     supervisor = _Supervisor(source, settings)
@@ -115,6 +117,7 @@ def serve(
         supervisor.kill()
         for number, handler in before.items():
             signal.signal(number, handler)
+        log_output.close()
 
 
 def _teller(told: list[int]) -> Callable[[int, FrameType | None], None]:

@@ -1,7 +1,8 @@
 """What the workers of one gateway share on their machine, in one private directory.
 
 ``replay.table`` and ``windows.table`` remember request nonces and records; ``challenge.key``
-is drawn anew after each start of the machine. Whoever makes something here holds the lock, so that
+is drawn anew after each start of the machine; under ``pseudonym.key`` logs and traces name clients
+and sessions, until somebody removes it. Whoever makes something here holds the lock, so that
 workers which start together make it once.
 """
 
@@ -103,11 +104,24 @@ class StateDirectory:
                 key, _, of_boot = path.read_bytes().partition(b"\n")
                 if of_boot == boot and len(key) == 2 * KEY_LEN:
                     return bytes.fromhex(key.decode())
-            drawn = secrets.token_bytes(KEY_LEN)
-            fresh = path.with_suffix(".new")
-            with os.fdopen(
-                os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-            ) as file:
-                file.write(drawn.hex().encode() + b"\n" + boot)
-            fresh.replace(path)
-            return drawn
+            return _drawn(path, boot)
+
+    def pseudonym_key(self) -> bytes:
+        """Return the key of pseudonyms in logs and traces; it is drawn by whoever asks first."""
+        path = self.path / "pseudonym.key"
+        with self.locked():
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                key = bytes.fromhex(path.read_text("ascii"))
+                if len(key) == KEY_LEN:
+                    return key
+            return _drawn(path)
+
+
+def _drawn(path: Path, of: bytes = b"") -> bytes:
+    """Draw a key and store it, with what it is for in a second line."""
+    drawn = secrets.token_bytes(KEY_LEN)
+    fresh = path.with_suffix(".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(drawn.hex().encode() + b"\n" + of)
+    fresh.replace(path)
+    return drawn

@@ -28,7 +28,6 @@ from sage_native.config import load_settings
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.app import create_admin_app, create_app
 from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
-from sage_native.gateway.log_lines import set_up_logging
 from sage_native.gateway.observing import Observing
 from sage_native.gateway.tls import TlsListener, tls_context
 
@@ -57,7 +56,6 @@ def main() -> None:
     """Serve one listener until SIGTERM or SIGINT."""
     listener, listening_fd, ready_fd = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     settings = _settings(json.loads(os.environ[SOURCE_VARIABLE]))
-    set_up_logging(settings.logging)
     # It warns of every request that is no HTTP: strangers would fill the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     forbid_core_dumps()

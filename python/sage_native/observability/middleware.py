@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from sage_native.events import report
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
     from typing import Any, TypeAlias
 
     Scope: TypeAlias = MutableMapping[str, Any]
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROBLEM_KEY",
     "ROUTE_KEY",
+    "SESSION_KEY",
     "UNMATCHED",
     "ObservedRequest",
     "RequestMiddleware",
@@ -37,12 +38,15 @@ ROUTE_KEY = "sage.route"
 """In the scope: the template of the path, where no router of Starlette says it."""
 PROBLEM_KEY = "sage.problem"
 """In the scope: the code of the problem that was answered."""
+SESSION_KEY = "sage.session"
+"""In the scope: the session id of the path, where no router of Starlette says it."""
 UNMATCHED = "unmatched"
 """The route of a request that no template fits."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _FAILED = object()
+_IGNORED = "Exception ignored in the request observer"
 
 
 class ObservedRequest:
@@ -197,7 +201,13 @@ class RequestMiddleware:
             raise
         finally:
             request.duration_s = perf_counter() - request.started_s
-            self._finish(request, states)
+            for observer in self._finishers:
+                state = states.pop()
+                if state is not _FAILED:
+                    try:
+                        observer.finish(request, state)
+                    except Exception as error:  # noqa: BLE001 - as above
+                        report(observer, error, _IGNORED)
             # The frames that an error holds hold this request.
             request.error = None
         return None
@@ -209,14 +219,5 @@ class RequestMiddleware:
                 states.append(observer.begin(request))
             except Exception as error:  # noqa: BLE001 - not the request's trouble
                 states.append(_FAILED)
-                report(observer, error, "Exception ignored in the request observer")
+                report(observer, error, _IGNORED)
         return states
-
-    def _finish(self, request: ObservedRequest, states: Iterable[object]) -> None:
-        for observer, state in zip(self._finishers, reversed(list(states)), strict=True):
-            if state is _FAILED:
-                continue
-            try:
-                observer.finish(request, state)
-            except Exception as error:  # noqa: BLE001 - as above
-                report(observer, error, "Exception ignored in the request observer")

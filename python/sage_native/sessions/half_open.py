@@ -94,6 +94,7 @@ class HalfOpen:
                 code=code,
                 client_did=session.client_did,
                 server_did=session.server_did,
+                session_id=session.session_id,
             )
 
     def drop_dead(self, now_ms: int | None = None, *, thorough: bool = True) -> Sequence[Session]:
