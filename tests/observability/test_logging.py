@@ -37,17 +37,6 @@ SESSION_ID = "01234567-89ab-cdef-0123-456789abcdef"
 SECRET = b"thirty-two bytes of a secret key"
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Leave the process's logging as it was."""
-    root, ours = logging.getLogger(), logging.getLogger("sage_native")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:], root.level = before[0], before[1]
-    ours.setLevel(before[2])
-    structlog.reset_defaults()
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log"

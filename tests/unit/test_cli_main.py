@@ -16,7 +16,7 @@ from tests.command_line import PROGRAM, refused, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ("demo", "keygen", "sign", "verify", "bench", "db", "did")
+COMMANDS = ("demo", "keygen", "sign", "verify", "bench", "pseudonym", "db", "did")
 
 
 def test_help_lists_every_command() -> None:

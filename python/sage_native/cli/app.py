@@ -41,6 +41,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (demo, keygen, sign, verify, bench)
 LAZY_APPS = (
     ("serve", "The gateway: sessions of agents over HTTP."),
     ("config", "Show, check and describe the settings of a gateway."),
+    ("pseudonym", "Find a DID or a session in the logs of a gateway."),
     ("db", "Schema, seeds, backups and key rotation of a database."),
     ("did", "Register, revoke and list the DIDs of a database."),
 )
