@@ -2,7 +2,7 @@
 
 The decision is made once, at the head of a trace, and everything in it follows. For a request of
 the gateway it is made before there is a span (`requests.TracingObserver`), since a span that is
-thrown away costs as much as ten microseconds. Here the decision is only carried out.
+thrown away costs ten times as much as the decision. Here the decision is only carried out.
 """
 
 from __future__ import annotations
