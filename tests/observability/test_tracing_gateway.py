@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import signal
@@ -218,7 +219,7 @@ def running(**settings: object) -> Live:
 
 async def test_a_running_gateway_sends_its_spans(taker: Receiver) -> None:
     """Two workers and the admin listener, over sockets; the last spans are sent at the end."""
-    live = running(**{"tracing.endpoint": taker.url})
+    live = running(**{"tracing.endpoint": taker.url, "logging.format": "json"})
     try:
         live.start()
         async with live.client(keeps=False) as http:
@@ -261,6 +262,15 @@ async def test_a_running_gateway_sends_its_spans(taker: Receiver) -> None:
     assert_silent(taker, *ids, "127.0.0.1:")
     assert finds([("a span", body) for body in taker.bodies], secrets) == []
     assert "Traceback" not in log, log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    told = {one["request_id"]: one for one in lines if one.get("route") == RECORDS.split()[1]}
+    found = {one.attributes["sage.request_id"]: one for one in spans if one.name == RECORDS}
+    assert len(found) == 8
+    assert told.keys() == found.keys()
+    for name, line in told.items():
+        assert (line["trace_id"], line["span_id"]) == (found[name].trace_id, found[name].span_id)
+    (finished,) = [line for line in lines if line.get("event") == "handshake finished"]
+    assert finished["client"] in {one.attributes.get("sage.client") for one in steps}
 
 
 @pytest.mark.parametrize("sort", ["dead", "hanging"])

@@ -137,8 +137,9 @@ class Observing:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            found = [kind(self._settings, self._listener, stack) for kind in KINDS]
-            self._observers = tuple(one for one in found if one is not None)
+            # The log is opened first and closed last: the others have things to tell at their end.
+            found = [kind(self._settings, self._listener, stack) for kind in reversed(KINDS)]
+            self._observers = tuple(one for one in reversed(found) if one is not None)
             self._stack = stack.pop_all()
         return self
 
