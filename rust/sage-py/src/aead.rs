@@ -11,6 +11,7 @@ use sage_core::secret::Secret;
 
 use crate::buffers::{Batch, Input, Output, Raw, or_empty, same_count};
 use crate::closable::Closable;
+use crate::counters::{OPEN, SEAL};
 use crate::detach::{self, aead_ns};
 use crate::errors;
 use crate::output;
@@ -217,14 +218,18 @@ impl AeadKey {
     ) -> PyResult<Bound<'py, PyAny>> {
         let job = Job::new(py, &nonces, &plaintexts, "plaintexts", aads.as_ref())?;
         let fill = |outs: &mut [&mut [MaybeUninit<u8>]]| {
-            detach::run(py, job.expected_ns(), || {
-                self.inner.try_with(|key| {
+            let watch = SEAL.begin_many(outs.len());
+            let (sealed, took) = detach::run(py, job.expected_ns(), || {
+                let sealed = self.inner.try_with(|key| {
                     for (at, out) in outs.iter_mut().enumerate() {
                         key.seal(job.nonces[at], [job.aad(at), &[]], job.items[at], out);
                     }
-                })
-            })
-            .ok_or_else(|| self.inner.closed(py))
+                });
+                (sealed, watch.stop())
+            });
+            let refused = if sealed.is_some() { 0 } else { outs.len() };
+            SEAL.end_many(py, took, outs.len(), refused, if refused == 0 { job.items_len() } else { 0 });
+            sealed.ok_or_else(|| self.inner.closed(py))
         };
         if let Some(row_len) = plaintexts.row_len() {
             let sealed_len = row_len + TAG_LEN;
@@ -254,19 +259,26 @@ impl AeadKey {
         }
         let mut verdicts = vec![0_u8; job.items.len()];
         let mut fill = |outs: &mut [&mut [MaybeUninit<u8>]]| {
-            detach::run(py, job.expected_ns(), || {
-                self.inner.try_with(|key| {
+            let watch = OPEN.begin_many(outs.len());
+            let (mut done, mut len) = (0, 0);
+            let (opened, took) = detach::run(py, job.expected_ns(), || {
+                let opened = self.inner.try_with(|key| {
                     for (at, out) in outs.iter_mut().enumerate() {
                         let opened = key.open(job.nonces[at], [job.aad(at), &[]], job.items[at], out);
                         verdicts[at] = opened.is_ok().into();
                         if opened.is_err() {
                             // Rows leave as they are, and a refused one may not have been written.
                             out.fill(MaybeUninit::new(0));
+                        } else {
+                            done += 1;
+                            len += out.len();
                         }
                     }
-                })
-            })
-            .ok_or_else(|| self.inner.closed(py))
+                });
+                (opened, watch.stop())
+            });
+            OPEN.end_many(py, took, outs.len(), outs.len() - done, len);
+            opened.ok_or_else(|| self.inner.closed(py))
         };
         if let Some(row_len) = sealed.row_len() {
             let plain_len = row_len - TAG_LEN.min(row_len);
@@ -300,10 +312,12 @@ impl AeadKey {
         sealed: &mut [MaybeUninit<u8>],
     ) -> PyResult<()> {
         let nonce = nonce.exactly::<NONCE_LEN>(py, "AES-256-GCM nonce")?;
-        detach::run(py, aead_ns(plaintext.len() + aad.len()), || {
+        let watch = SEAL.begin();
+        let done = detach::run(py, aead_ns(plaintext.len() + aad.len()), || {
             self.inner.try_with(|key| key.seal(nonce, [aad, &[]], plaintext, sealed))
-        })
-        .ok_or_else(|| self.inner.closed(py))
+        });
+        SEAL.end(py, watch, done.is_some(), plaintext.len());
+        done.ok_or_else(|| self.inner.closed(py))
     }
 
     fn open_to(
@@ -315,11 +329,14 @@ impl AeadKey {
         plaintext: &mut [MaybeUninit<u8>],
     ) -> PyResult<()> {
         let nonce = nonce.exactly::<NONCE_LEN>(py, "AES-256-GCM nonce")?;
-        detach::run(py, aead_ns(sealed.len() + aad.len()), || {
+        let watch = OPEN.begin();
+        let opened = detach::run(py, aead_ns(sealed.len() + aad.len()), || {
             self.inner.try_with(|key| key.open(nonce, [aad, &[]], sealed, plaintext))
-        })
-        .ok_or_else(|| self.inner.closed(py))?
-        .map_err(|_| errors::authentication(py, "authentication failed"))
+        });
+        OPEN.end(py, watch, matches!(opened, Some(Ok(_))), plaintext.len());
+        opened
+            .ok_or_else(|| self.inner.closed(py))?
+            .map_err(|_| errors::authentication(py, "authentication failed"))
     }
 }
 
@@ -350,6 +367,10 @@ impl<'a> Job<'a> {
 
     fn aad(&self, at: usize) -> &'a [u8] {
         self.aads.as_ref().map(|aads| aads[at]).unwrap_or_default()
+    }
+
+    fn items_len(&self) -> usize {
+        self.items.iter().map(|item| item.len()).sum()
     }
 
     fn expected_ns(&self) -> usize {

@@ -14,6 +14,7 @@ use sage_core::secret::Secret;
 use crate::buffers::{Input, or_empty};
 use crate::clock;
 use crate::closable::Closable;
+use crate::counters::{SIGN, VERIFY};
 use crate::errors;
 use crate::secrecy::{guard_secret, refuse_copies};
 use crate::session::Session;
@@ -127,6 +128,7 @@ impl Initiator {
             .get()
             .inner
             .with(py, |key| self.config.initiate(key, challenge, binding, now_ms, &mut SystemRandom))?
+            .inspect(|_| SIGN.count(py, true))
             .map_err(|error| errors::handshake(py, error))?;
         Ok(Attempt {
             inner: Closable::new("Attempt", attempt),
@@ -199,6 +201,10 @@ impl Attempt {
         } else {
             attempt.finish(message, None, |_| false, now_ms)
         };
+        VERIFY.count(py, finished.is_ok());
+        if self.sign_confirmation && finished.is_ok() {
+            SIGN.count(py, true);
+        }
         let finished = finished.map_err(|error| errors::handshake(py, error))?;
         // Asked only now: `known` may be Python code, which must not run under the key's guard.
         let id = session_id_text(&finished.session.terms().session_id);
@@ -376,7 +382,10 @@ impl Request {
     /// Source: docs/protocol.md, "Order of work on M1".
     fn authenticate(&self, py: Python<'_>, listed_keys: Vec<Bound<'_, VerifyingKey>>) -> PyResult<()> {
         let listed: Vec<_> = listed_keys.iter().map(|key| key.get().inner.clone()).collect();
-        self.with(|request| request.authenticate(Some(&listed))).map_err(|error| errors::handshake(py, error))
+        let watch = VERIFY.begin();
+        let verdict = self.with(|request| request.authenticate(Some(&listed)));
+        VERIFY.end(py, watch, verdict.is_ok(), 0);
+        verdict.map_err(|error| errors::handshake(py, error))
     }
 
     /// Agree on keys and answer. Call it only after the request nonce was admitted.
@@ -416,6 +425,7 @@ impl Request {
                     request.accept(key, lifetime_ms, idle_timeout_s, now_ms, &mut SystemRandom)
                 })
             })?
+            .inspect(|_| SIGN.count(py, true))
             .map_err(|error| errors::handshake(py, error))?;
         Ok((PyBytes::new(py, &accepted.message), Session::new(accepted.session)))
     }

@@ -5,6 +5,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use sage_core::ed25519;
 
 use crate::buffers::{Batch, Input};
+use crate::counters::VERIFY;
 use crate::detach;
 use crate::errors;
 use crate::secrecy::refuse_copies;
@@ -121,11 +122,15 @@ impl VerifyingKeyCache {
         message: Input<'_>,
     ) -> bool {
         let signature = signature.stable();
-        let Ok(signature) = (&*signature).try_into() else { return false };
         let message = message.as_slice();
         let expected_ns = detach::signature_ns(message.len());
         let key = &key.get().inner;
-        detach::run(py, expected_ns, || self.inner.verify(key, message, signature))
+        let watch = VERIFY.begin();
+        let verdict = (&*signature).try_into().is_ok_and(|signature| {
+            detach::run(py, expected_ns, || self.inner.verify(key, message, signature))
+        });
+        VERIFY.end(py, watch, verdict, 0);
+        verdict
     }
 
     /// One `bytes` of one verdict (0 or 1) a signature.

@@ -9,6 +9,7 @@ mod agreement;
 mod buffers;
 mod clock;
 mod closable;
+mod counters;
 mod detach;
 mod errors;
 mod events;
@@ -41,6 +42,8 @@ mod native {
     use crate::aead::{AeadKey, KeyEncryptionKey};
     #[pymodule_export]
     use crate::agreement::{EphemeralSecret, SharedSecret, StaticSecret, X25519PublicKey};
+    #[pymodule_export]
+    use crate::counters::{count_operations, operation_counts};
     #[pymodule_export]
     use crate::handshake::{Attempt, Initiator, Request, Responder};
     #[pymodule_export]

@@ -18,6 +18,7 @@ use sage_core::session::{self, Role, SealOptions, State, Terms};
 use crate::aead::KeyEncryptionKey;
 use crate::buffers::{Batch, Input, or_empty};
 use crate::clock;
+use crate::counters::{OPEN, SEAL, VERIFY};
 use crate::detach::{self, aead_ns};
 use crate::errors;
 use crate::output;
@@ -25,6 +26,9 @@ use crate::replay_windows::ReplayWindowTable;
 use crate::residue;
 use crate::secrecy::refuse_copies;
 use crate::stored::WrappedSession;
+
+/// M3 as it is without a signature.
+const UNSIGNED_CONFIRMATION_LEN: usize = 48;
 
 /// What two agents share after a handshake, seen from one of them.
 ///
@@ -87,7 +91,10 @@ impl Session {
         now_ms: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         output::bytes(py, record.len().saturating_sub(RECORD_OVERHEAD), |plaintext| {
-            self.run(py, |session| session.open(record, aad, now_ms, plaintext)).map(|_| ())
+            let watch = OPEN.begin();
+            let opened = self.run(py, |session| session.open(record, aad, now_ms, plaintext));
+            OPEN.end(py, watch, opened.is_ok(), plaintext.len());
+            opened.map(|_| ())
         })
     }
 
@@ -319,16 +326,20 @@ impl Session {
     /// Source: docs/protocol.md, "Messages".
     #[pyo3(signature = (message, *, now_ms=None))]
     fn confirm(&self, py: Python<'_>, message: Input<'_>, now_ms: Option<u64>) -> PyResult<()> {
-        self.run(py, |session| {
+        let message = message.as_slice();
+        let confirmed = self.run(py, |session| {
             let (named, confirmation) = message
-                .as_slice()
                 .split_first_chunk()
                 .ok_or(SessionError::Malformed("confirmation must be 48 or 112 bytes long"))?;
             if *named != self.terms.session_id {
                 return Err(SessionError::AuthenticationFailed);
             }
             session.confirm(confirmation, clock::or_now(now_ms))
-        })
+        });
+        if message.len() > UNSIGNED_CONFIRMATION_LEN {
+            VERIFY.count(py, confirmed.is_ok());
+        }
+        confirmed
     }
 
     /// Seal one record and advance the sequence number.
@@ -371,7 +382,11 @@ impl Session {
         };
         let now_ms = clock::or_now(now_ms);
         output::bytes(py, plaintext.len() + RECORD_OVERHEAD, |out| {
-            self.run(py, |session| session.seal(plaintext, options, now_ms, &mut SystemRandom, out))
+            let watch = SEAL.begin();
+            let sealed =
+                self.run(py, |session| session.seal(plaintext, options, now_ms, &mut SystemRandom, out));
+            SEAL.end(py, watch, sealed.is_ok(), plaintext.len());
+            sealed
         })
     }
 
@@ -437,15 +452,22 @@ impl Session {
         let now_ms = clock::or_now(now_ms);
         let lens = plaintexts.iter().map(|plaintext| plaintext.len() + RECORD_OVERHEAD);
         let records = output::many(py, lens, |outs| {
-            detach::run(py, batch_ns(&plaintexts), || {
-                self.with_detached(|session| {
+            let watch = SEAL.begin_many(plaintexts.len());
+            let (sealed, took) = detach::run(py, batch_ns(&plaintexts), || {
+                let sealed = self.with_detached(|session| {
                     for (plaintext, out) in plaintexts.iter().zip(outs) {
                         session.seal(plaintext, options, now_ms, &mut SystemRandom, out)?;
                     }
                     Ok(())
-                })
-            })
-            .map_err(|error| errors::session(py, error))
+                });
+                (sealed, watch.stop())
+            });
+            let (refused, len) = match &sealed {
+                Ok(()) => (0, plaintexts.iter().map(|plaintext| plaintext.len()).sum()),
+                Err(_) => (plaintexts.len(), 0),
+            };
+            SEAL.end_many(py, took, plaintexts.len(), refused, len);
+            sealed.map_err(|error| errors::session(py, error))
         })?;
         PyList::new(py, records)
     }
@@ -479,13 +501,23 @@ impl Session {
             |record: &&[u8]| record.len().saturating_sub(RECORD_OVERHEAD).min(MAX_PLAINTEXT_LEN);
         let lens = records.iter().map(plaintext_len);
         let opened = output::many(py, lens, |outs: &mut [&mut [MaybeUninit<u8>]]| {
-            detach::run(py, batch_ns(&records), || {
+            let watch = OPEN.begin_many(records.len());
+            let (took, refused, len) = detach::run(py, batch_ns(&records), || {
+                let (mut refused, mut len) = (0, 0);
                 self.with_detached(|session| {
                     for (record, out) in records.iter().zip(outs) {
-                        verdicts.push(session.open(record, aad, now_ms, out));
+                        let verdict = session.open(record, aad, now_ms, out);
+                        if verdict.is_ok() {
+                            len += out.len();
+                        } else {
+                            refused += 1;
+                        }
+                        verdicts.push(verdict);
                     }
                 });
+                (watch.stop(), refused, len)
             });
+            OPEN.end_many(py, took, records.len(), refused, len);
             Ok(())
         })?;
         let results = PyList::empty(py);
@@ -526,7 +558,9 @@ impl Session {
         let now_ms = clock::or_now(now_ms);
         output::bytes(py, RECORD_OVERHEAD, |out| {
             let out = out.as_mut_array().expect("made with this length");
-            self.run(py, |session| session.seal_close(options, now_ms, &mut SystemRandom, out))
+            let sealed = self.run(py, |session| session.seal_close(options, now_ms, &mut SystemRandom, out));
+            SEAL.count(py, sealed.is_ok());
+            sealed
         })
     }
 

@@ -8,6 +8,7 @@ use sage_core::random::SystemRandom;
 
 use crate::buffers::{Batch, Input, Raw, same_count};
 use crate::closable::Closable;
+use crate::counters::{SIGN, VERIFY};
 use crate::detach;
 use crate::errors;
 use crate::residue;
@@ -112,9 +113,11 @@ impl SigningKey {
     fn sign<'py>(&self, py: Python<'py>, message: Input<'_>) -> PyResult<Bound<'py, PyBytes>> {
         let message = message.stable();
         let expected_ns = detach::signature_ns(message.len());
-        let signature = detach::run(py, expected_ns, || self.inner.try_with(|key| key.sign(&message)))
-            .ok_or_else(|| self.inner.closed(py))?
-            .map_err(|error| errors::input(py, &error))?;
+        let watch = SIGN.begin();
+        let signature = detach::run(py, expected_ns, || self.inner.try_with(|key| key.sign(&message)));
+        SIGN.end(py, watch, matches!(signature, Some(Ok(_))), 0);
+        let signature =
+            signature.ok_or_else(|| self.inner.closed(py))?.map_err(|error| errors::input(py, &error))?;
         Ok(PyBytes::new(py, &signature))
     }
 
@@ -123,14 +126,17 @@ impl SigningKey {
         let messages = messages.into_stable();
         let messages = messages.slices();
         let expected_ns = messages.iter().map(|message| detach::signature_ns(message.len())).sum();
-        let signatures = detach::run(py, expected_ns, || {
+        let watch = SIGN.begin_many(messages.len());
+        let (signatures, took) = detach::run(py, expected_ns, || {
             let signatures = self.inner.try_with(|key| ed25519::sign_many(key, &messages));
             // Batches reach deeper than any later call, so they clean up behind themselves.
             residue::wipe_stack();
-            signatures
-        })
-        .ok_or_else(|| self.inner.closed(py))?
-        .map_err(|error| errors::input(py, &error))?;
+            (signatures, watch.stop())
+        });
+        let is_done = matches!(signatures, Some(Ok(_)));
+        SIGN.end_many(py, took, messages.len(), if is_done { 0 } else { messages.len() }, 0);
+        let signatures =
+            signatures.ok_or_else(|| self.inner.closed(py))?.map_err(|error| errors::input(py, &error))?;
         Ok(PyBytes::new(py, signatures.as_flattened()))
     }
 
@@ -285,10 +291,14 @@ impl VerifyingKey {
 impl VerifyingKey {
     fn verdict(&self, py: Python<'_>, signature: &Input<'_>, message: &Input<'_>) -> bool {
         let signature = signature.stable();
-        let Ok(signature) = (&*signature).try_into() else { return false };
         let message = message.as_slice();
         let expected_ns = detach::signature_ns(message.len());
-        detach::run(py, expected_ns, || self.inner.verify(message, signature))
+        let watch = VERIFY.begin();
+        let verdict = (&*signature)
+            .try_into()
+            .is_ok_and(|signature| detach::run(py, expected_ns, || self.inner.verify(message, signature)));
+        VERIFY.end(py, watch, verdict, 0);
+        verdict
     }
 }
 
@@ -327,7 +337,11 @@ pub fn verdicts_of<'py>(
     };
     same_count(py, &[("signatures", signatures.len()), ("keys", keys.len())])?;
     let expected_ns = messages.iter().map(|message| detach::signature_ns(message.len())).sum();
-    let verdicts = detach::run(py, expected_ns, || verify_many(&keys, &signatures, &messages));
+    let watch = VERIFY.begin_many(messages.len());
+    let (verdicts, took) =
+        detach::run(py, expected_ns, || (verify_many(&keys, &signatures, &messages), watch.stop()));
+    let refused = verdicts.iter().filter(|is_valid| !**is_valid).count();
+    VERIFY.end_many(py, took, messages.len(), refused, 0);
     Ok(PyBytes::new(py, &verdicts.into_iter().map(u8::from).collect::<Vec<_>>()))
 }
 

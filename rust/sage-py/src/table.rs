@@ -11,6 +11,7 @@ use sage_core::record::{Header, SessionId};
 
 use crate::buffers::{Input, or_empty};
 use crate::clock;
+use crate::counters::OPEN;
 use crate::errors;
 use crate::secrecy::refuse_copies;
 use crate::session::{Session, check_len};
@@ -190,10 +191,13 @@ impl SessionTable {
     ) -> PyResult<(Py<Session>, Bound<'py, PyBytes>)> {
         check_len(py, record.as_slice())?;
         let (record, aad) = (record.stable(), or_empty(aad.as_ref()));
-        let header = Header::of_record(&record).map_err(|error| errors::session(py, error))?;
-        let session = self
-            .find(py, &header.session_id)
-            .ok_or_else(|| errors::authentication(py, "authentication failed"))?;
+        let session = Header::of_record(&record)
+            .map_err(|error| errors::session(py, error))
+            .and_then(|header| {
+                self.find(py, &header.session_id)
+                    .ok_or_else(|| errors::authentication(py, "authentication failed"))
+            })
+            .inspect_err(|_| OPEN.count(py, false))?;
         let plaintext = session.get().open_record(py, &record, aad, clock::or_now(now_ms))?;
         Ok((session, plaintext))
     }
