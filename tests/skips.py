@@ -23,6 +23,7 @@ ALLOWED: Final = {
     "tested",
     r"granian waits for ever for a client that does not read": "a fault of another server, under "
     "which the application is tried",
+    r"systemd-analyze is not installed": "what the unit says is held against the settings",
     r"--benchmark-skip": "benchmarks run by `make bench-python`",
 }
 """Patterns of the reasons for which a test may be skipped in CI, and why that is well."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sage_native.observability.metrics.definitions import Metric
-
-__all__ = ["PROMETHEUS", "PROMTOOL", "faults", "metrics_in", "needs_prometheus", "promtool"]
+__all__ = ["PROMETHEUS", "faults", "labels_of", "metrics_in", "needs_prometheus", "promtool"]
 
 PROMETHEUS: Final = shutil.which("prometheus")
 PROMTOOL: Final = shutil.which("promtool")
@@ -26,13 +23,19 @@ needs_prometheus: Final = pytest.mark.skipif(
     PROMETHEUS is None or PROMTOOL is None, reason="prometheus is not installed"
 )
 
-_NAMES = re.compile(r"\b(sage_\w+|up|job:sage[\w:]+)\b(?:\{((?:[^}\"]|\"[^\"]*\")*)\})?")
+_NAMES = re.compile(r"\b(sage_\w+|up|ALERTS|job:sage[\w:]+)\b(?:\{((?:[^}\"]|\"[^\"]*\")*)\})?")
 _MATCHER = re.compile(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 _SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 TARGET_LABELS: Final = {"job", "instance"}
 """What Prometheus adds to every series."""
+
+ALERT_LABELS: Final[dict[str, tuple[str, ...]]] = {
+    "alertname": (),
+    "alertstate": ("pending", "firing"),
+    "severity": ("critical", "warning"),
+}
 
 
 class Selector(NamedTuple):
@@ -60,18 +63,10 @@ def faults(expression: str, *, recorded: frozenset[str] = frozenset()) -> list[s
     known = set(TARGET_LABELS)
     found = []
     for name, matchers in selectors(expression):
-        if name == "up" or name in recorded:
-            labels: dict[str, tuple[str, ...]] = {}
-        else:
-            metric = _metric(name)
-            if metric is None:
-                found.append(f"{name}: nobody defines it")
-                continue
-            labels = {label.name: label.values for label in metric.labels}
-            if name.endswith("_bucket"):
-                labels["le"] = ()
-            if metric.kind == "histogram" and name == metric.name:
-                found.append(f"{name}: a histogram has _bucket, _sum and _count")
+        labels = {} if name in recorded else labels_of(name)
+        if labels is None:
+            found.append(f"{name}: nobody defines it")
+            continue
         known |= labels.keys()
         found += _wrong_matchers(name, matchers, labels)
     for names in _GROUPING.findall(expression):
@@ -81,6 +76,22 @@ def faults(expression: str, *, recorded: frozenset[str] = frozenset()) -> list[s
             if label.strip() and label.strip() not in known
         ]
     return found
+
+
+def labels_of(name: str) -> dict[str, tuple[str, ...]] | None:
+    """All values of each label of a series, none if they are open; None if there is no series."""
+    if name == "up":
+        return {}
+    if name == "ALERTS":
+        return ALERT_LABELS
+    base = _SUFFIX.sub("", name)
+    by_name = {metric.name: metric for metric in METRICS}
+    metric = by_name.get(name) or by_name.get(base)
+    # The parts of a histogram can be asked for, and the histogram as such cannot.
+    if metric is None or (metric.kind == "histogram") != (metric.name != name):
+        return None
+    labels = {label.name: label.values for label in metric.labels}
+    return labels | {"le": ()} if name.endswith("_bucket") else labels
 
 
 def _wrong_matchers(
@@ -98,18 +109,6 @@ def _wrong_matchers(
         for one in wanted:
             if values and not any(re.fullmatch(one, existing) for existing in values):
                 yield f"{name}: {label} is never {one}"
-
-
-@cache
-def _by_name() -> dict[str, Metric]:
-    return {metric.name: metric for metric in METRICS}
-
-
-def _metric(name: str) -> Metric | None:
-    base = _SUFFIX.sub("", name)
-    found = _by_name().get(name) or _by_name().get(base)
-    is_part = found is not None and name != found.name
-    return None if found is None or (is_part and found.kind != "histogram") else found
 
 
 def promtool(*arguments: str | Path, cwd: Path) -> str:

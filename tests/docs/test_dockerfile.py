@@ -80,7 +80,7 @@ def test_both_stages_have_one_python_and_the_toolchain_is_new_enough() -> None:
 
 def test_the_extras_exist() -> None:
     (extras,) = re.findall(r"\.whl\)\[([\w,]+)\]", " ".join(of("RUN", RUNTIME)))
-    assert {"gateway", "postgres", "redis"} == set(extras.split(","))
+    assert {"gateway", "observability", "postgres", "redis"} == set(extras.split(","))
     assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
 
 
