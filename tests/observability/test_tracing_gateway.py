@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -202,6 +203,15 @@ def observers(tmp_path: Path, settings: Mapping[str, object]) -> tuple[object, .
     off = {"metrics.enabled": "false", **settings}
     with Observing(gateway_settings(tmp_path, off), "public") as observing:
         return observing._observers
+
+
+def test_a_gateway_that_does_not_trace_imports_nothing_for_it() -> None:
+    script = (
+        "import sys, sage_native.gateway.worker, sage_native.gateway.behind.upstream\n"
+        "loaded = [name for name in sys.modules if name.startswith('opentelemetry')]\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
 
 
 async def test_a_gateway_that_cannot_trace_does_not_start(
