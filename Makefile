@@ -16,7 +16,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo serve clients api verify-mutations test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
+.PHONY: help demo serve clients api tables verify-mutations test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -27,6 +27,9 @@ demo: $(STAMPS)/cli ## Two agents, one secure session: build it and see it work
 serve: $(STAMPS)/serve ## Run the gateway with SQLite and keys that it makes itself: nothing to edit
 	@$(BIN)/sage-native serve --profile $(or $(PROFILE),dev)
 
+tables: $(STAMPS)/test ## Write the tables of docs/MONITORING.md from what they tell of
+	$(BIN)/python -m tests.docs.monitoring
+
 clients: $(STAMPS)/test ## Generate the Go and TypeScript clients and compile them (needs go, node and npm)
 	@api/generate-clients
 
@@ -35,15 +38,12 @@ api: $(STAMPS)/test ## Write what follows from api/openapi.yaml: the 3.0.3 expor
 
 test: test-rust test-python ## Run every test
 
-# Files of tests go to as many processes as there are cores, four at the most: each may start servers.
-SHARED_OUT := --numprocesses auto --maxprocesses 4 --dist loadfile
-
 test-rust: $(STAMPS)/toolchain
 	cargo test --package sage-core --locked --quiet
 
 test-python: $(STAMPS)/test
-	$(BIN)/python -m pytest -q $(SHARED_OUT)
-	$(BIN)/python -m pytest -q $(SHARED_OUT) sdk/python/tests
+	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q sdk/python/tests
 
 lint: $(STAMPS)/lint ## Check style, types, layers, licences
 	cargo fmt --all --check

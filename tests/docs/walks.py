@@ -24,7 +24,12 @@ TIMEOUT_S = 120
 
 _STEP = re.compile(r"^```sh gateway\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"^```\w+ gateway (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PORTS = {"8480": "SAGE__SERVER__PORT", "8481": "SAGE__ADMIN__PORT", "8000": None}
+_PORTS = {
+    "8480": "SAGE__SERVER__PORT",
+    "8481": "SAGE__ADMIN__PORT",
+    "9464": "SAGE__METRICS__PORT",
+    "8000": None,
+}
 
 
 class Walked(NamedTuple):
@@ -48,8 +53,9 @@ class Walk(NamedTuple):
         environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(folder),
-            "PYTHONPATH": f"{ROOT / 'sdk/python/src'}{os.pathsep}{folder}",
-            "SAGE__METRICS__PORT": "0",
+            "PYTHONPATH": os.pathsep.join(
+                map(str, (ROOT / "python", ROOT / "sdk/python/src", folder))
+            ),
             **{variable: ports[port] for port, variable in _PORTS.items() if variable},
         }
         with (folder / "output.txt").open("w+") as output:
@@ -87,4 +93,4 @@ def _free_ports(count: int) -> list[str]:
 
 
 def _with_ports(text: str, ports: dict[str, str]) -> str:
-    return re.sub(r"\b(8480|8481|8000)\b", lambda match: ports[match[0]], text)
+    return re.sub(r"\b(8480|8481|9464|8000)\b", lambda match: ports[match[0]], text)
