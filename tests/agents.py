@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sage_native import Initiator, ReplaySet, Responder, SigningKey, resolve_did_key
 from sage_native.exceptions import PeerError, RekeyRequiredError, SageError, SessionStateError
+from tests.log_canaries import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,8 @@ class Agents:
         resolve: Resolve = resolve_did_key,
     ) -> None:
         self.alice, self.bob = SigningKey.generate(), SigningKey.generate()
+        for key in (self.alice, self.bob):
+            known("key of an agent", key.to_bytes())
         self.admitted = ReplaySet()
         self.initiator = Initiator(self.alice, self.bob.verifying_key, sign_confirmation=signed)
         self.responder = Responder(

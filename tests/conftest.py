@@ -1,7 +1,10 @@
 """Fixtures for every test."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.log_canaries import watched
 from tests.servers.fixtures import (
     migrated_database,
     postgres_dsn,
@@ -22,3 +25,9 @@ __all__ = [
     "redis_server",
     "shared_database",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_logged() -> Iterator[None]:
+    with watched():
+        yield

@@ -14,6 +14,8 @@ from sage_native.config import load_settings
 from sage_native.gateway import AdminApp, Gateway, PublicApp
 from sage_native.gateway.routes.records import REQUEST_AAD, RESPONSE_AAD
 from sage_native.protocol import decode_json, encode_json
+from tests.log_canaries import known
+from tests.security.canaries import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from sage_native.gateway.behind import Behind
     from sage_native.protocol import Attempt
 
-__all__ = ["Agent", "Site", "code_of", "gateway_settings", "open_site"]
+__all__ = ["Agent", "Site", "code_of", "gateway_settings", "know_keys", "open_site"]
 
 
 def gateway_settings(
@@ -43,6 +45,7 @@ class Agent:
     def __init__(self, http: httpx2.AsyncClient, key: SigningKey | None = None) -> None:
         self.http = http
         self.key = SigningKey.generate() if key is None else key
+        known("key of a client", self.key.to_bytes())
         self.did = self.key.did
 
     async def server_key(self) -> VerifyingKey:
@@ -127,10 +130,19 @@ class Site:
         return agent
 
 
+def know_keys(settings: Settings) -> None:
+    """Have the log watched for the secrets of a gateway that lie in its state directory."""
+    # A test may have put something else there.
+    with contextlib.suppress(OSError, ValueError, AssertionError):
+        for name, secret in keys_of(settings.state_dir / "secrets").items():
+            known(name, secret)
+
+
 @contextlib.asynccontextmanager
 async def open_site(settings: Settings, *, behind: Behind | None = None) -> AsyncIterator[Site]:
     """Open a gateway."""
     async with Gateway(settings, behind=behind) as gateway:
+        know_keys(settings)
         site = Site(gateway)
         async with site.public, site.admin, site.stranger:
             yield site

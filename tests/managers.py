@@ -16,6 +16,7 @@ from sage_native.sessions import KeyRing, SessionManager, SessionPolicy
 from sage_native.storage.base import SessionStore
 from sage_native.storage.memory import MemoryDidStore, MemorySessionStore
 from tests.agents import Agents
+from tests.log_canaries import known
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KEK", "Gate", "Site", "WatchedStore", "no_lost_errors", "registered", "rekey_at"]
 
-KEK = KeyEncryptionKey("kek-1", bytes(range(32)))
+KEK = KeyEncryptionKey("kek-1", known("KEK", bytes(range(32))))
 
 
 @pytest.fixture

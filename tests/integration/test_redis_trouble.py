@@ -16,6 +16,7 @@ from sage_native.storage.base import Outcome
 from sage_native.storage.contract.made import clock_ms, nonce, row, wrapped
 from sage_native.storage.redis import RedisStorage
 from sage_native.storage.rows import Activity
+from tests.deeds import noting
 from tests.servers.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ async def test_every_call_ends_while_the_server_hangs(
     stored = row()
     key = stored.session.session_id
     await sessions.create(stored)
-    request, failures = nonce(), list[object]()
-    unsubscribe = events.subscribe(failures.append)
+    request, failures = nonce(), list[events.Event]()
+    unsubscribe = events.subscribe(noting(failures))
     server.freeze()
     began = time.monotonic()
     calls = [

@@ -25,6 +25,7 @@ from sage_native.exceptions import (
 from sage_native.storage import Activity, Outcome, ReplayGuarantee, RequestNonce, migrations
 from sage_native.storage.contract import made
 from sage_native.storage.sqlite import SqliteStorage, trust
+from tests.deeds import noting
 from tests.integration.schemas import schema_of
 from tests.integration.sqlite_scripts import HORIZON_MS, SCOPE, nonce, open_storage, until_ms
 
@@ -99,7 +100,7 @@ class TestLocked:
         row = made.row()
         failures: list[events.Event] = []
         with locked(path):
-            unsubscribe = events.subscribe(failures.append)
+            unsubscribe = events.subscribe(noting(failures))
             error, _ = await asyncio.gather(
                 refused(admit(storage, 1)), refused(storage.sessions().create(row))
             )

@@ -203,7 +203,7 @@ async def test_garbage_in_the_fields_begins_a_trace_of_our_own(
     spans = taker.spans()
     assert [one.parent_id for one in spans] == ["", "", "", "", SPAN]
     assert len({one.trace_id for one in spans}) == 5
-    assert not caplog.records
+    assert not [one for one in caplog.records if one.levelname != "DEBUG"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
+from sage_native import SigningKey
+from sage_native.kek_format import decode_kek
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -41,6 +44,16 @@ def secrets_of(row: WrappedSession, kek: bytes, *, store: str) -> dict[str, byte
         found["rekey mac key"] = secrets[64 + 84 + 64 :]
     assert all(len(secret) == SECRET_LEN for secret in found.values())
     return found
+
+
+def keys_of(directory: Path) -> dict[str, bytes]:
+    """Return the secrets of a gateway, as they lie in its directory."""
+    kek = decode_kek(bytearray((directory / "kek").read_bytes().partition(b":")[2]))
+    assert kek is not None
+    with SigningKey.from_pem((directory / "signing-key").read_bytes()) as key:
+        seed = key.to_bytes()
+    token = (directory / "operator-token").read_bytes().strip()
+    return {"signing key": seed, "kek": bytes(kek), "operator token": token}
 
 
 def spellings(secret: bytes) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from sage_native.exceptions import (
 )
 from sage_native.sessions import SessionManager, SessionPolicy
 from sage_native.storage.memory import MemorySessionStore
+from tests.deeds import noting
 from tests.managers import Site, no_lost_errors, rekey_at
 
 __all__ = ["no_lost_errors"]
@@ -35,7 +36,7 @@ async def test_m3_makes_a_session_last() -> None:
     worker = site.worker()
     client, m3, server = site.accept(worker)
     assert await site.store.count() == 0
-    unsubscribe = events.subscribe(started.append)
+    unsubscribe = events.subscribe(noting(started))
     assert await worker.confirm(m3) is server
     unsubscribe()
     assert started == [events.SessionStarted("responder")]
@@ -212,7 +213,7 @@ async def test_a_close_record_ends_a_session() -> None:
     site, ended = Site(), list[events.Event]()
     worker = site.worker()
     client = await site.meet(worker)
-    unsubscribe = events.subscribe(ended.append)
+    unsubscribe = events.subscribe(noting(ended))
     session, plaintext = await worker.open(client.seal_close())
     unsubscribe()
     assert (plaintext, session.closed) == (b"", True)

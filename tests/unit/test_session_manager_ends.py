@@ -11,6 +11,7 @@ import pytest
 from sage_native import ReplayWindowTable, events
 from sage_native.exceptions import AuthenticationError, StorageError
 from sage_native.sessions import over
+from tests.deeds import noting
 from tests.managers import Gate, Site, no_lost_errors, registered
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ async def test_a_row_of_a_revoked_client_makes_no_session_and_goes(by: str) -> N
     site, ended = Site(windows=ReplayWindowTable(100)), list[events.Event]()
     client = await revoked_and_lost(site, await registered(site))
     worker = site.worker()
-    unsubscribe = events.subscribe(ended.append)
+    unsubscribe = events.subscribe(noting(ended))
     if by == "get":
         assert await worker.get(client.session_id) is None
     else:

@@ -16,6 +16,7 @@ from sage_native.exceptions import (
     ReplayDetectedError,
     StorageError,
 )
+from tests.deeds import noting
 from tests.managers import KEK, Gate, Site, no_lost_errors, rekey_at
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def test_a_rekey_is_stored_before_it_is_answered() -> None:
     assert not asking.done()
     record = client.seal(b"meanwhile")
     assert (await worker.open(record))[1] == b"meanwhile"
-    unsubscribe = events.subscribe(rekeyed.append)
+    unsubscribe = events.subscribe(noting(rekeyed))
     gate.open()
     client.accept_rekey(await asking)
     unsubscribe()
@@ -151,7 +152,7 @@ async def test_without_windows_a_restarted_worker_demands_a_rekey_first() -> Non
     delivered = client.seal(b"delivered")
     await first.open(delivered)
     restarted, restored = site.worker(), list[events.Event]()
-    unsubscribe = events.subscribe(restored.append)
+    unsubscribe = events.subscribe(noting(restored))
     for record in (delivered, client.seal(b"new")):
         with pytest.raises(RekeyRequiredError):
             await restarted.open(record)

@@ -17,6 +17,7 @@ from sage_native.exceptions import AuthenticationError, CapacityError, StorageEr
 from sage_native.sessions import SessionManager, SessionPolicy
 from sage_native.storage.memory import MemoryDidStore, MemorySessionStore
 from sage_native.storage.sqlite import SqliteStorage
+from tests.deeds import noting
 from tests.managers import Gate, Site, WatchedStore, no_lost_errors, registered
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ async def test_a_store_that_sees_revocations_is_asked_and_nobody_else() -> None:
     worker = site.worker()
     client, m3, server = site.accept(worker)
     started = list[events.Event]()
-    unsubscribe = events.subscribe(started.append)
+    unsubscribe = events.subscribe(noting(started))
     assert await worker.confirm(m3) is server
     unsubscribe()
     assert started == [events.SessionStarted("responder")]

@@ -23,6 +23,7 @@ from sage_native.exceptions import (
 from sage_native.protocol import WrappedSession
 from sage_native.sessions import KeyRing, SessionManager
 from sage_native.storage.memory import MemorySessionStore
+from tests.deeds import noting
 from tests.managers import KEK, Gate, Site, no_lost_errors, rekey_at
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ async def test_a_manager_whose_store_is_silent_for_too_long_refuses_until_it_ans
     site, failures = Site(), list[events.Event]()
     async with site.worker(refresh_interval_s=0.01, max_stale_s=0.05) as worker:
         client = await site.meet(worker)
-        unsubscribe = events.subscribe(failures.append)
+        unsubscribe = events.subscribe(noting(failures))
         site.store.down.add("*")
         await eventually(lambda: worker._upkeep.is_stale)
         record = client.seal(b"refused")
@@ -272,7 +273,7 @@ async def test_one_row_that_does_not_open_makes_nothing_else_stale() -> None:
     await put(site, edited(await row_of(site, bad), epoch=3))
     await worker.open(bad.seal(b""))
     await worker.open(good.seal(b""))
-    unsubscribe = events.subscribe(failures.append)
+    unsubscribe = events.subscribe(noting(failures))
     await worker.touch()
     unsubscribe()
     assert [event.operation for event in failures if isinstance(event, events.StoreFailed)] == [

@@ -16,6 +16,7 @@ from sage_native.exceptions import (
     UsageError,
 )
 from sage_native.sessions import SessionPolicy
+from tests.deeds import noting
 from tests.managers import Gate, Site, no_lost_errors, rekey_at
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ async def test_upkeep_survives_a_sweep_that_fails() -> None:
             raise ZeroDivisionError
 
         worker._served.sweep = breaks  # type: ignore[method-assign, assignment]
-        unsubscribe = events.subscribe(failures.append)
+        unsubscribe = events.subscribe(noting(failures))
         await eventually(lambda: bool(failures))
         unsubscribe()
         worker._served.sweep = sweep  # type: ignore[method-assign]
@@ -188,7 +189,7 @@ async def test_one_row_that_cannot_be_read_ends_one_session(error: Exception) ->
         return await read(session_id)
 
     site.store.get = damaged  # type: ignore[method-assign]
-    unsubscribe = events.subscribe(failures.append)
+    unsubscribe = events.subscribe(noting(failures))
     await worker.touch()
     unsubscribe()
     assert [one.error for one in failures if isinstance(one, events.StoreFailed)] == [error]

@@ -19,6 +19,7 @@ from sage_native.exceptions import (
 from sage_native.sessions import SessionPolicy, upkeep
 from sage_native.sessions import served as served_sessions
 from sage_native.storage.memory import MemoryDidStore
+from tests.deeds import noting
 from tests.managers import Gate, Site, no_lost_errors, registered, rekey_at
 
 __all__ = ["no_lost_errors"]
@@ -67,7 +68,7 @@ async def test_a_session_closed_at_one_worker_is_gone_at_the_other_within_a_refr
     async with site.worker(refresh_interval_s=0.02) as worker, site.worker() as beside:
         client = await site.meet(worker)
         session, _ = await worker.open(client.seal(b"hot"))
-        unsubscribe = events.subscribe(ended.append)
+        unsubscribe = events.subscribe(noting(ended))
         await beside.close(client.session_id)
         await gone_within_a_refresh(session)
         unsubscribe()

@@ -9,6 +9,7 @@ from sage_native import events
 from sage_native.exceptions import StorageError
 from sage_native.storage.memory import MemoryNonceStore, MemoryStorage
 from sage_native.storage.sweeping import Sweeper
+from tests.deeds import noting
 
 if TYPE_CHECKING:
     import pytest
@@ -32,8 +33,8 @@ class CountingStore(MemoryNonceStore):
 
 
 async def test_sweeps_go_on_after_errors_which_are_told_until_the_end() -> None:
-    told: list[object] = []
-    unsubscribe = events.subscribe(told.append)
+    told: list[events.Event] = []
+    unsubscribe = events.subscribe(noting(told))
     store = CountingStore()
     sweeper = Sweeper(store, interval_s=0.01)
     sweeper.start()

@@ -12,14 +12,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sage_native import ReplaySet, SigningKey
+from sage_native import ReplaySet
 from sage_native.gateway import Gateway
 from sage_native.gateway.gateway import SESSION_STORE
 from sage_native.gateway.request_nonces import MachineNonces
 from sage_native.gateway.state import StateDirectory
-from sage_native.kek_format import decode_kek
 from sage_native.storage.base import DEFAULT_HORIZON_MS
-from tests.gateways import Site, gateway_settings
+from tests.gateways import Site, gateway_settings, know_keys
 from tests.security import canaries
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Arena(Site):
         super().__init__(gateway)
         self.answers: list[httpx2.Response] = []
         self.printed: Callable[[], str] = str
-        self.keys = _keys_of(gateway.settings.state_dir / "secrets")
+        self.keys = canaries.keys_of(gateway.settings.state_dir / "secrets")
         self._patterns = _patterns(self.keys)
         for client in (self.public, self.admin, self.stranger):
             client.event_hooks = {"response": [self._note]}
@@ -161,6 +160,7 @@ async def open_arena(
         age(settings)
     async with Gateway(settings, behind=behind) as gateway:
         arena = Arena(gateway)
+        know_keys(settings)
         async with arena.public, arena.admin, arena.stranger:
             yield arena
 
@@ -181,15 +181,6 @@ def watched(
     arena.printed = printed
     with caplog.at_level("DEBUG", logger="sage_native"):
         yield arena
-
-
-def _keys_of(directory: Path) -> dict[str, bytes]:
-    kek = decode_kek(bytearray((directory / "kek").read_bytes().partition(b":")[2]))
-    assert kek is not None
-    with SigningKey.from_pem((directory / "signing-key").read_bytes()) as key:
-        seed = key.to_bytes()
-    token = (directory / "operator-token").read_bytes().strip()
-    return {"signing key": seed, "kek": bytes(kek), "operator token": token}
 
 
 def _patterns(secrets: Mapping[str, bytes]) -> list[tuple[str, bytes]]:

@@ -74,7 +74,11 @@ class Live:
             *("--application", "ledger_behind:answer"),
         ]
         for name, value in ours.items():
-            self._command += ["--set", f"{name}={value}"]
+            self.set(name, value)
+
+    def set(self, name: str, value: object) -> None:
+        """Set something more, before it starts."""
+        self._command += ["--set", f"{name}={value}"]
 
     @property
     def state_dir(self) -> Path:
