@@ -25,6 +25,7 @@ from sage_native.gateway.limits import (
 )
 from sage_native.gateway.problems import ProblemError, problem, problem_of
 from sage_native.gateway.strict_json import decode_strictly
+from sage_native.observability.middleware import route_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -164,6 +165,6 @@ def answer_of(error: Exception, gateway: Gateway, scope: Scope) -> Answer | None
         return problem(error.code, headers=_CLOSE)
     answer = problem_of(error) if isinstance(error, SageError) else None
     if answer is None:
-        _logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+        _logger.error("%s %s failed", scope["method"], route_of(scope), exc_info=error)
         return problem("internal_error")
     return answer

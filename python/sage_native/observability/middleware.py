@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from sage_native.events import report
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
     from typing import Any, TypeAlias
 
     Scope: TypeAlias = MutableMapping[str, Any]
@@ -32,6 +32,7 @@ __all__ = [
     "ObservedRequest",
     "RequestMiddleware",
     "RequestObserver",
+    "route_of",
 ]
 
 ROUTE_KEY = "sage.route"
@@ -111,11 +112,7 @@ class ObservedRequest:
 
         It is known once the application has routed the request. No part of it is the client's.
         """
-        scope = self.scope
-        route: str | None = scope.get(ROUTE_KEY)
-        if route is None:
-            route = getattr(scope.get("route"), "path", None)
-        return UNMATCHED if route is None else route
+        return route_of(self.scope)
 
     @property
     def problem(self) -> str | None:
@@ -139,6 +136,14 @@ class ObservedRequest:
             return None
         value: bytes = given[0]
         return value.decode("ascii")
+
+
+def route_of(scope: Mapping[str, Any]) -> str:
+    """Return the template of a scope's path, as `ObservedRequest.route`."""
+    route: str | None = scope.get(ROUTE_KEY)
+    if route is None:
+        route = getattr(scope.get("route"), "path", None)
+    return UNMATCHED if route is None else route
 
 
 class RequestObserver(Protocol):

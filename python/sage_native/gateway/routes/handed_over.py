@@ -9,6 +9,7 @@ from sage_native.gateway.endpoint import answer_of
 from sage_native.gateway.problems import problem
 from sage_native.gateway.routes.records import exchange
 from sage_native.gateway.siblings import CONFIRMATION
+from sage_native.observability.middleware import ROUTE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["taker"]
 
-_SCOPE = {"method": "a message", "path": "of another worker"}
+_SCOPE = {"method": "a message", ROUTE_KEY: "of another worker"}
 
 
 def taker(gateway: Gateway) -> Callable[[bytes, bytes], Awaitable[Answer]]:
