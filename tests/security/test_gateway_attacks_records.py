@@ -250,6 +250,19 @@ async def test_records_that_are_cut_or_longer(talk: Talk) -> None:
     await talk.delivers(record)
 
 
+async def test_paths_that_spell_a_session_otherwise(talk: Talk) -> None:
+    """bit flipped in header, ciphertext, tag; own record reflected; c2s as s2c; record of session
+    A on session B"""
+    record, spelt = talk.seal(), talk.session.session_id
+    digits = spelt.replace("-", "")
+    for other in (
+        *(digits, spelt.upper(), f"{spelt}-", f"-{spelt}", f"{spelt[:-1]}-{spelt[-1]}"),
+        *(f"{digits[:4]}-{digits[4:12]}-{spelt[14:]}", f"----{digits}", f"{digits}----"),
+    ):
+        await talk.refuses(record, MALFORMED, other)
+    await talk.delivers(record)
+
+
 async def test_misplaced_records(talk: Talk) -> None:
     """bit flipped in header, ciphertext, tag; own record reflected; c2s as s2c; record of session
     A on session B"""

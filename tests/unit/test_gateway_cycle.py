@@ -120,7 +120,8 @@ async def whole(receive: Receive) -> bytes:
 
 async def echo(scope: Message, receive: Receive, send: Send) -> None:
     told = {**scope, "body": await whole(receive)}
-    told.pop("sage.lingers", None)
+    for only_ours in ("sage.lingers", "sage.whole"):
+        told.pop(only_ours, None)
     body = repr(sorted(told.items())).encode()
     headers = [(b"Content-Length", b"%d" % len(body)), (b"X-A", b"b")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -38,7 +38,13 @@ class TestRequests:
         head, body = found
         assert (head.path, head.raw_path, head.query_string) == ("/a", b"/a", b"b")
         assert head.headers == ((b"host", b"x"), LENGTH)
-        assert (head.method, body) == ("POST", b"xyz")
+        assert (head.method, head.content_type, body) == ("POST", b"", b"xyz")
+
+    def test_the_type_of_a_body_is_known_without_its_parameters(self) -> None:
+        typed = scope(LENGTH, (b"content-type", b"Text/Plain; charset=utf-8"))
+        found = kept(HEAD + b"abc", typed).find(HEAD + b"xyz")
+        assert found is not None
+        assert found[0].content_type == b"text/plain"
 
     @pytest.mark.parametrize(
         "data",
@@ -77,6 +83,7 @@ class TestRequests:
         [
             (HEAD + b"abc", scope()),
             (HEAD + b"abc", scope(LENGTH, LENGTH)),
+            (HEAD + b"abc", scope(LENGTH, (b"content-type", b"a/b"), (b"content-type", b"a/c"))),
             (HEAD + b"abc", scope((b"content-length", b"+3"))),
             (HEAD + b"abc", scope((b"content-length", b"0000000003"))),
             (HEAD + b"abcd", scope(LENGTH)),

@@ -14,8 +14,10 @@ from sage_native.gateway.limits import (
     BodyTooSlowError,
     ClientGoneError,
     UnsupportedEncodingError,
+    UnsupportedTypeError,
     read_body,
 )
+from sage_native.gateway.limits.bodies import WHOLE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -286,3 +288,31 @@ async def test_closed_deadlines_leave_no_timer_behind() -> None:
 def test_a_deadline_is_a_time(timeout_s: float) -> None:
     with pytest.raises(UsageError, match="timeout_s"):
         BodyDeadlines(timeout_s)
+
+
+class TestWhole:
+    """A server has the body before it calls the application."""
+
+    async def read(self, deadlines: BodyDeadlines, content_type: bytes, body: bytes) -> bytes:
+        receive = Messages()
+        try:
+            return await read_body(
+                receive,
+                [],
+                limit=LIMIT,
+                deadlines=deadlines,
+                content_type=b"text/plain",
+                scope={WHOLE_KEY: (content_type, body)},
+            )
+        finally:
+            assert receive.call_count == 0
+
+    async def test_it_is_not_received(self, deadlines: BodyDeadlines) -> None:
+        assert await self.read(deadlines, b"text/plain", bytes(LIMIT)) == bytes(LIMIT)
+
+    async def test_limits_are_the_same(self, deadlines: BodyDeadlines) -> None:
+        with pytest.raises(BodyTooLargeError):
+            await self.read(deadlines, b"text/plain", bytes(LIMIT + 1))
+        for content_type in (b"", b"text/html"):
+            with pytest.raises(UnsupportedTypeError):
+                await self.read(deadlines, content_type, b"")

@@ -42,6 +42,8 @@ CONNECTION_COUNT = 48
 HANDSHAKE_COUNT, RECORD_COUNT = 48, 192
 """Operations of one call."""
 SESSION_COUNT = 96
+WARM_UP_COUNT = 4
+"""Handshakes of each client before the first slice: after three of them ours expands its key."""
 PLAINTEXT = bytes(64)
 _RECORD_LEN = 64 + len(PLAINTEXT)
 _SOME_PATH = "/v1/sessions/01234567-89ab-cdef-0123-456789abcdef/messages"
@@ -56,7 +58,7 @@ def _directory() -> Path:
 
 
 def _forget() -> None:
-    for made in (_directory, _ours, _peer, _hello, _load, _sessions):
+    for made in (_directory, _ours, _peer, _hello, _load, _sessions, _warm_up):
         made.cache_clear()
 
 
@@ -105,12 +107,23 @@ def _side(server: Server, dialogues: Callable[[], Iterator[Dialogue]], count: in
 
 def _handshakes(contender: Contender) -> Side:
     clients = contender.clients
+    _warm_up(contender)
 
     def dialogues() -> Iterator[Dialogue]:
         clients.sessions.clear()
         return iter(clients.handshakes(HANDSHAKE_COUNT))
 
     return _side(contender.server, dialogues, HANDSHAKE_COUNT)
+
+
+@cache
+def _warm_up(contender: Contender) -> None:
+    load = _load(contender.server)
+    for _ in range(WARM_UP_COUNT):
+        made = contender.clients.handshakes(len(contender.clients.registered))
+        load.refresh()
+        load.run(made)
+    contender.clients.sessions.clear()
 
 
 @cache

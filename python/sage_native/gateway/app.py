@@ -131,9 +131,9 @@ class PublicApp:
             if root:
                 path = path.removeprefix(root)
             if (
-                path.endswith(_RECORDS_AFTER)
+                len(path) == _RECORDS_LEN
+                and path.endswith(_RECORDS_AFTER)
                 and path.startswith(_RECORDS_BEFORE)
-                and len(path) == _RECORDS_LEN
             ):
                 session_id = path[_SESSION_ID]
                 if "/" not in session_id:

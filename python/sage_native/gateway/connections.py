@@ -36,6 +36,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sage_native.gateway.cycle import Cycle
 from sage_native.gateway.endpoint import LINGERS
 from sage_native.gateway.heads import AnswerHeads, RequestHeads
+from sage_native.gateway.limits.bodies import WHOLE_KEY
 from sage_native.gateway.places import Places
 
 if TYPE_CHECKING:
@@ -186,12 +187,13 @@ class SweptProtocol(HttpToolsProtocol):
         """Begin a request that the parser need not see."""
         self._head_since_s = None
         self._head_len = 0
-        method, path, raw_path, query_string, headers, _ = head
+        method, path, raw_path, query_string, headers, content_type, _ = head
         scope = self._scope(list(headers))
         scope["method"] = method
         scope["path"] = path
         scope["raw_path"] = raw_path
         scope["query_string"] = query_string
+        scope[WHOLE_KEY] = content_type, body
         self.cycle = cycle = Cycle(self, scope)
         cycle.body = body
         cycle.more_body = False

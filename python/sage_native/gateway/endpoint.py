@@ -128,23 +128,21 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = await self._answer(scope, receive)
-        if answer is not None:
-            await send_answer(scope, send, answer)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         call = Call(self._gateway, scope, receive)
+        answer: Answer | None
         try:
             if self._is_counted:
                 self._gateway.pacing.request(scope)
                 if scope["method"] != "POST":  # else once its body is there
                     call.enter()
-            return await self._work(call)
+            answer = await self._work(call)
         except Exception as error:  # noqa: BLE001 - what it is decides what is said
-            return answer_of(error, self._gateway, scope)
+            answer = answer_of(error, self._gateway, scope)
         finally:
             if call.has_place:
                 self._gateway.in_flight.leave()
+        if answer is not None:
+            await send_answer(scope, send, answer)
 
 
 def answer_of(error: Exception, gateway: Gateway, scope: Scope) -> Answer | None:

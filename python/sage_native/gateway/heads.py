@@ -14,6 +14,8 @@ import http
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sage_native.gateway.limits.bodies import essence_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -40,13 +42,19 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 
 class RequestHead(NamedTuple):
-    """A request up to its body, as ASGI has it."""
+    """A request up to its body, as ASGI has it.
+
+    Attributes:
+        content_type: The media type of its body, empty if it is not said.
+        body_len: How long that is.
+    """
 
     method: str
     path: str
     raw_path: bytes
     query_string: bytes
     headers: tuple[Header, ...]
+    content_type: bytes
     body_len: int
 
 
@@ -88,15 +96,16 @@ class RequestHeads:
         body_at = data.find(_END) + 4
         if not 4 <= body_at <= MAX_LEN or scope["method"] != "POST":
             return
-        lengths = []
+        said: dict[bytes, list[bytes]] = {b"content-length": [], b"content-type": []}
         for name, value in scope["headers"]:
             if name in _UNKEPT:
                 return
-            if name == b"content-length":
-                lengths.append(value)
-        if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > _MAX_DIGITS:
+            if name in said:
+                said[name].append(value)
+        lengths, types = said.values()
+        if len(types) > 1 or len(lengths) != 1 or not lengths[0].isdigit():
             return
-        if len(data) - body_at != int(lengths[0]):
+        if len(lengths[0]) > _MAX_DIGITS or len(data) - body_at != int(lengths[0]):
             return
         if len(self._heads) >= self._max_count:
             del self._heads[next(iter(self._heads))]
@@ -106,6 +115,7 @@ class RequestHeads:
             scope["raw_path"],
             scope["query_string"],
             tuple(scope["headers"]),
+            essence_of(types[0]) if types else b"",
             int(lengths[0]),
         )
 

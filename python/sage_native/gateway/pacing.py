@@ -52,7 +52,9 @@ class Pacing:
             ProblemError: ``rate_limited``, with the time to wait.
         """
         if self._is_on:
-            _take(self._requests, self._addresses.of(scope), cost)
+            wait_s = self._requests.take(self._addresses.of(scope), time.monotonic(), cost)
+            if wait_s:
+                raise ProblemError("rate_limited", retry_after_s=wait_s)
 
     def failed(self, scope: Scope) -> None:
         """Count what is paid for only because it failed; raises as ``request``."""
@@ -92,7 +94,9 @@ class Pacing:
     def handshake(self, scope: Scope) -> None:
         """Count a handshake of an address; raises as ``request``."""
         if self._is_on:
-            _take(self._handshakes, self._addresses.of(scope), 1)
+            wait_s = self._handshakes.take(self._addresses.of(scope), time.monotonic())
+            if wait_s:
+                raise ProblemError("rate_limited", retry_after_s=wait_s)
 
     def check_handshake_of(self, did: str) -> None:
         """Refuse a handshake of a client that has begun too many; raises as ``request``.
@@ -138,9 +142,3 @@ class Pacing:
 
 def _buckets(rate: RateSettings, slots: int) -> TokenBuckets:
     return TokenBuckets(rate.rate, rate.burst, slots)
-
-
-def _take(buckets: TokenBuckets, key: str, cost: float) -> None:
-    wait_s = buckets.take(key, time.monotonic(), cost)
-    if wait_s:
-        raise ProblemError("rate_limited", retry_after_s=wait_s)

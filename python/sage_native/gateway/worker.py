@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import functools
+import gc
 import json
 import logging
 import os
@@ -47,6 +48,8 @@ KEEP_ALIVE_S = 75
 """How long a connection may rest between requests: longer than proxies keep theirs."""
 RESERVED_FILES = 256
 """Files of a worker beside its connections and those to what is behind: store, siblings and all."""
+COLLECT_AFTER = 10_000
+"""How many more objects there are before cycles are looked for."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _logger = logging.getLogger("sage_native.gateway")
@@ -128,6 +131,7 @@ class Server(uvicorn.Server):
             for one in sockets or ()
         ]
         self.started = True
+        _spare_the_collector()
         self._sweeping = loop.create_task(sweep_for_ever(self.server_state.connections))
         self._on_ready()
 
@@ -150,6 +154,17 @@ def _tell_ready(ready_fd: int) -> None:
     with contextlib.suppress(BrokenPipeError):
         os.write(ready_fd, b"1")
     os.close(ready_fd)
+
+
+def _spare_the_collector() -> None:
+    """Have the collector of cycles look at what requests leave behind, and rarely.
+
+    What was imported and opened stays as long as the process, and requests leave next to no cycles:
+    looking for them after every 700 objects took 3 % of the CPU time of a handshake.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def raise_open_files() -> int:

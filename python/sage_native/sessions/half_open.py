@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from sage_native import events
@@ -32,7 +31,7 @@ class HalfOpen:
         self._capacity = capacity
         self._client_capacity = client_capacity
         self.sessions: dict[str, Session] = {}
-        self._of_client: Counter[str] = Counter()
+        self._of_client: dict[str, int] = {}
         # When the M1 of those came whose ends are told.
         self._arrived_s: dict[str, float] = {}
 
@@ -44,7 +43,7 @@ class HalfOpen:
         """
         if len(self.sessions) >= self._capacity:
             raise OverloadedError(f"{self._capacity} sessions wait for their confirmation")
-        if self._of_client[client_did] >= self._client_capacity:
+        if self._of_client.get(client_did, 0) >= self._client_capacity:
             raise OverloadedError(
                 f"{self._client_capacity} sessions of this client wait for their confirmation"
             )
@@ -58,7 +57,8 @@ class HalfOpen:
                 is told when it ends. Nothing is told if it is left out.
         """
         self.sessions[session.session_id] = session
-        self._of_client[session.client_did] += 1
+        client_did = session.client_did
+        self._of_client[client_did] = self._of_client.get(client_did, 0) + 1
         if arrived_s is not None:
             self._arrived_s[session.session_id] = arrived_s
 
@@ -78,9 +78,12 @@ class HalfOpen:
         """
         session = self.sessions.pop(session_id, None)
         if session is not None:
-            self._of_client[session.client_did] -= 1
-            if not self._of_client[session.client_did]:
-                del self._of_client[session.client_did]
+            client_did = session.client_did
+            count = self._of_client[client_did] - 1
+            if count:
+                self._of_client[client_did] = count
+            else:
+                del self._of_client[client_did]
             if self._arrived_s:
                 self._tell(session, status, code)
         return session

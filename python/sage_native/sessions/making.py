@@ -192,14 +192,14 @@ class Maker:
     def _asks(self, session: Session) -> _Asks:
         registry = self._registry
         if registry is None or session.role != "responder":
-            return _Asks(store=False, registry=False)
+            return _NOBODY
         beside = self._store.dids
         knows = (
             beside is not None
             and beside is registry.store
             and registry.remembers(session.client_did, session.peer_key)
         )
-        return _Asks(store=knows, registry=not knows)
+        return _THE_STORE if knows else _THE_REGISTRY
 
     def _limit(self, session: Session) -> int | None:
         is_served = session.role == "responder"
@@ -242,3 +242,8 @@ class _Asks(NamedTuple):
 
     store: bool
     registry: bool
+
+
+_NOBODY = _Asks(store=False, registry=False)
+_THE_STORE = _Asks(store=True, registry=False)
+_THE_REGISTRY = _Asks(store=False, registry=True)

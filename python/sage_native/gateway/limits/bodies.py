@@ -32,6 +32,10 @@ _TICKS: Final = 8  # in one timeout
 _MAX_DIGITS: Final = 18  # of a length that is worth reading
 _SHORTEST_NAME: Final = len(b"content-type")  # of the headers that matter here
 
+WHOLE_KEY: Final = "sage.whole"
+"""In the scope of a server that has the whole body before it calls the application, not compressed
+and as long as its ``Content-Length`` says: its media type and the body."""
+
 # What each may say; a transfer coding overrides any length (RFC 9112 §6.3).
 _CODINGS: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 
@@ -238,8 +242,10 @@ async def read_body(  # noqa: PLR0913 - one limit each
         ClientGoneError: Disconnected in the middle.
         OverloadedError: It would have to be waited for, and too many others are.
 
-    Cost: about 0.8 µs when the body is there in one message.
+    Cost: about 0.8 µs when the body is there in one message, 0.3 µs when it is in the scope.
     """
+    if scope is not None and WHOLE_KEY in scope:
+        return _whole(*scope[WHOLE_KEY], limit=limit, wanted=content_type)
     announced = _announced_len(headers, limit, content_type)
     pending: Awaitable[Mapping[str, Any]] = receive()
     if pending.__class__ is CoroutineType:
@@ -259,6 +265,14 @@ async def read_body(  # noqa: PLR0913 - one limit each
     return await _waited_for(
         receive, pending, announced=announced, limit=limit, deadlines=deadlines, scope=scope
     )
+
+
+def _whole(content_type: bytes, body: bytes, *, limit: int, wanted: bytes | None) -> bytes:
+    if wanted is not None and content_type != wanted:
+        raise UnsupportedTypeError(wanted)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
 
 
 async def _waited_for(  # noqa: PLR0913 - what read_body knows
@@ -371,7 +385,7 @@ def _announced_len(
             if value.isdigit():
                 announced = int(value) if len(value) <= _MAX_DIGITS else limit + 1
         elif name == b"content-type":
-            typed = typed or value == content_type or _essence(value) == content_type
+            typed = typed or value == content_type or essence_of(value) == content_type
         elif name in _CODINGS:
             if value.strip().lower() != _CODINGS[name]:
                 raise UnsupportedEncodingError("a request body must not be compressed")
@@ -383,7 +397,8 @@ def _announced_len(
     return -1 if chunked else announced
 
 
-def _essence(content_type: bytes) -> bytes:
+def essence_of(content_type: bytes) -> bytes:
+    """Return a ``Content-Type`` without its parameters, in lower case."""
     return content_type.partition(b";")[0].strip().lower()
 
 

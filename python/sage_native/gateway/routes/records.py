@@ -19,7 +19,6 @@ from sage_native.gateway.peers import Peer
 from sage_native.gateway.problems import ProblemError
 from sage_native.gateway.siblings import RECORD
 from sage_native.protocol import MAX_PLAINTEXT_LEN, RECORD_OVERHEAD
-from sage_native.sessions.naming import session_id_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -37,6 +36,8 @@ RESPONSE_AAD = b"SAGE-HTTP/1 response"
 _FLAGS_AT = 3
 _BINARY_HTTP = 4
 _ID = slice(4, 20)
+_SESSION_ID_LEN = 36
+_HYPHENS = slice(8, 24, 5)
 
 
 class RecordEndpoint:
@@ -84,7 +85,12 @@ class RecordEndpoint:
             content_type=RECORD_TYPE,
             scope=scope,
         )
-        if session_id_of(record[_ID]) != session_id:
+        # As `session_id_of` spells it, for a third of the cost.
+        if (
+            record[_ID].hex() != session_id.replace("-", "")
+            or session_id[_HYPHENS] != "----"
+            or len(session_id) != _SESSION_ID_LEN
+        ):
             raise ProblemError("malformed_request")
         gateway.pacing.check_record_of(session_id, gateway.manager.client_of)
         in_flight = gateway.in_flight

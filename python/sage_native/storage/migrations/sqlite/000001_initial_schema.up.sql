@@ -1,5 +1,6 @@
 -- Times are milliseconds since the Unix epoch, as they are signed and bound to the wrapped secrets.
 
+-- Rows lie in the order in which they came, since ids are random: those of one commit share pages.
 CREATE TABLE sessions (
     store_name       TEXT    NOT NULL CHECK (length(CAST(store_name AS BLOB)) BETWEEN 1 AND 255),
     session_id       TEXT    NOT NULL,
@@ -16,7 +17,7 @@ CREATE TABLE sessions (
     metadata         TEXT    NOT NULL DEFAULT '{}' CHECK (metadata LIKE '{%}'), -- JSON
     restored         INTEGER NOT NULL DEFAULT 0 CHECK (restored IN (0, 1)), -- demands a rekey
     PRIMARY KEY (store_name, session_id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE nonces (
     key               BLOB    NOT NULL PRIMARY KEY CHECK (length(key) = 16),
