@@ -264,3 +264,13 @@ def test_the_secrets_belong_to_the_users_of_the_images(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         owners = {path.name: path.stat().st_uid for path in tmp_path.iterdir()}
         assert owners == {"gateway": int(user[1]), "postgres": 999, "grafana": 472}
+
+
+def test_the_page_names_services_that_there_are() -> None:
+    text = (FOLDER / "README.md").read_text("utf-8")
+    named = re.findall(r"compose\.yaml (?:logs|run --rm|exec) (\w+)", text)
+    assert len(named) >= 3
+    assert set(named) <= SERVICES.keys()
+    assert re.findall(r"export (SAGE_UPSTREAM)=(\S+)", text) == [("SAGE_UPSTREAM", UPSTREAM)]
+    for file in re.findall(r"^\| \[[^\]]+\]\(([^)]+)\)", text, re.MULTILINE):
+        assert (FOLDER / file).exists(), file
