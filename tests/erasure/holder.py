@@ -44,6 +44,8 @@ def signing_key(secret: bytearray, use: str) -> list[Closes]:
         key.sign(b"message")
     if use == "much":
         key.sign_many([bytes(length) for length in LENGTHS] * 4)
+        # On threads that have ended, and whose stacks the system may keep.
+        key.sign_many([b"message"] * 512, threads=4)
         key.sign(bytes(1 << 20))
         assert key.did
     return [key]

@@ -51,7 +51,9 @@ def compare(cases: list[Case]) -> int:
     for case, accepted in zip(cases, expected, strict=True):
         assert case.pyca_accepts() or not accepted
     signatures, messages = [case.signature for case in cases], [case.message for case in cases]
-    assert verify_many([case.key for case in cases], signatures, messages).tolist() == expected
+    keys = [case.key for case in cases]
+    assert verify_many(keys, signatures, messages).tolist() == expected
+    assert verify_many(keys, signatures, messages, threads=3).tolist() == expected
     cache, loaded = VerifyingKeyCache(), {}
     for at, case in enumerate(cases):
         try:
@@ -67,8 +69,9 @@ def compare(cases: list[Case]) -> int:
     some = ([signatures[at] for at in hot], [messages[at] for at in hot])
     wanted = [expected[at] for at in hot]
     assert verify_many([loaded[at] for at in hot], *some).tolist() == wanted
-    for _ in range(4):
-        assert cache.verify_many([cases[at].key for at in hot], *some).tolist() == wanted
+    for threads in (1, 1, 3, 1):
+        verdicts = cache.verify_many([keys[at] for at in hot], *some, threads=threads)
+        assert verdicts.tolist() == wanted
     return sum(expected)
 
 

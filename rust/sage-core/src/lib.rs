@@ -28,6 +28,7 @@ pub mod rekey;
 pub mod replay;
 pub mod secret;
 pub mod session;
+pub mod shares;
 pub mod window;
 mod wire;
 pub mod wrap;

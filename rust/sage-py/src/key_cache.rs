@@ -10,6 +10,7 @@ use crate::detach;
 use crate::errors;
 use crate::secrecy::refuse_copies;
 use crate::signatures::{Keys, VerifyingKey, verdicts_of};
+use crate::threads::Threads;
 
 /// Keeps verifying keys that come again and again, and their tables, in bounded memory.
 ///
@@ -134,14 +135,16 @@ impl VerifyingKeyCache {
     }
 
     /// One `bytes` of one verdict (0 or 1) a signature.
+    #[pyo3(signature = (keys, signatures, messages, *, threads=Threads::ONE))]
     fn _verify_many<'py>(
         &self,
         py: Python<'py>,
         keys: Keys<'py>,
         signatures: Batch<'py>,
         messages: Batch<'py>,
+        threads: Threads,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        verdicts_of(py, &keys, signatures, &messages, |keys, signatures, messages| {
+        verdicts_of(py, &keys, signatures, &messages, &threads, |keys, signatures, messages| {
             self.inner.verify_many(keys, signatures, messages)
         })
     }

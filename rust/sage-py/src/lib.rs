@@ -31,6 +31,7 @@ mod session;
 mod signatures;
 mod stored;
 mod table;
+mod threads;
 
 use pyo3::prelude::*;
 

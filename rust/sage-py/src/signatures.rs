@@ -5,6 +5,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
 use sage_core::did::Did;
 use sage_core::ed25519::{self, KeyRef};
 use sage_core::random::SystemRandom;
+use sage_core::shares::Shares;
 
 use crate::buffers::{Batch, Input, Raw, same_count};
 use crate::closable::Closable;
@@ -13,6 +14,7 @@ use crate::detach;
 use crate::errors;
 use crate::residue;
 use crate::secrecy::guard_secret;
+use crate::threads::Threads;
 
 /// An Ed25519 signing key, expanded once: who an agent is.
 ///
@@ -122,16 +124,25 @@ impl SigningKey {
     }
 
     /// One `bytes` of `64 * len(messages)`.
-    fn _sign_many<'py>(&self, py: Python<'py>, messages: Batch<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    #[pyo3(signature = (messages, *, threads=Threads::ONE))]
+    fn _sign_many<'py>(
+        &self,
+        py: Python<'py>,
+        messages: Batch<'py>,
+        threads: Threads,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let messages = messages.into_stable();
         let messages = messages.slices();
-        let expected_ns = messages.iter().map(|message| detach::signature_ns(message.len())).sum();
-        let watch = SIGN.begin_many(messages.len());
-        let (signatures, took) = detach::run(py, expected_ns, || {
-            let signatures = self.inner.try_with(|key| ed25519::sign_many(key, &messages));
-            // Batches reach deeper than any later call, so they clean up behind themselves.
+        let shares = signature_shares(&threads, &messages);
+        // Batches reach deeper than any later call, and on threads that end, so they clean up behind themselves.
+        let leave = || {
+            residue::wipe_registers();
             residue::wipe_stack();
-            (signatures, watch.stop())
+        };
+        let watch = SIGN.begin_many(messages.len());
+        let (signatures, took) = detach::run(py, shares.expected_ns(), || {
+            let sign = |key: &_| ed25519::sign_shares(key, &messages, &shares, leave);
+            (self.inner.try_with(sign), watch.stop())
         });
         let is_done = matches!(signatures, Some(Ok(_)));
         SIGN.end_many(py, took, messages.len(), if is_done { 0 } else { messages.len() }, 0);
@@ -305,14 +316,15 @@ impl VerifyingKey {
 /// One `bytes` of one verdict (0 or 1) a signature. `keys` is a VerifyingKey for all, or a batch of
 /// raw keys.
 #[pyfunction]
-#[pyo3(name = "_verify_many")]
+#[pyo3(name = "_verify_many", signature = (keys, signatures, messages, *, threads=Threads::ONE))]
 pub fn verify_many<'py>(
     py: Python<'py>,
     keys: Keys<'py>,
     signatures: Batch<'py>,
     messages: Batch<'py>,
+    threads: Threads,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    verdicts_of(py, &keys, signatures, &messages, ed25519::verify_many)
+    verdicts_of(py, &keys, signatures, &messages, &threads, ed25519::verify_many)
 }
 
 /// The verdicts of `verify_many` on a batch, in bytes.
@@ -321,7 +333,8 @@ pub fn verdicts_of<'py>(
     keys: &Keys<'py>,
     signatures: Batch<'py>,
     messages: &Batch<'py>,
-    verify_many: impl FnOnce(&[KeyRef<'_>], &[&[u8]], &[&[u8]]) -> Vec<bool> + Send,
+    threads: &Threads,
+    verify_many: impl Fn(&[KeyRef<'_>], &[&[u8]], &[&[u8]]) -> Vec<bool> + Send + Sync,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let signatures = signatures.into_stable();
     let (signatures, messages) = (signatures.slices(), messages.slices());
@@ -336,13 +349,20 @@ pub fn verdicts_of<'py>(
         Keys::Objects(objects) => objects.iter().map(|key| KeyRef::Checked(&key.get().inner)).collect(),
     };
     same_count(py, &[("signatures", signatures.len()), ("keys", keys.len())])?;
-    let expected_ns = messages.iter().map(|message| detach::signature_ns(message.len())).sum();
+    let shares = signature_shares(threads, &messages);
     let watch = VERIFY.begin_many(messages.len());
-    let (verdicts, took) =
-        detach::run(py, expected_ns, || (verify_many(&keys, &signatures, &messages), watch.stop()));
+    let (verdicts, took) = detach::run(py, shares.expected_ns(), || {
+        let verdicts = shares
+            .run(|share| verify_many(&keys[share.clone()], &signatures[share.clone()], &messages[share]));
+        (verdicts, watch.stop())
+    });
     let refused = verdicts.iter().filter(|is_valid| !**is_valid).count();
     VERIFY.end_many(py, took, messages.len(), refused, 0);
     Ok(PyBytes::new(py, &verdicts.into_iter().map(u8::from).collect::<Vec<_>>()))
+}
+
+fn signature_shares(threads: &Threads, messages: &[&[u8]]) -> Shares {
+    Shares::new(threads.0, messages.iter().map(|message| detach::signature_ns(message.len())))
 }
 
 /// What a verifying key is made of.

@@ -10,6 +10,7 @@ use super::{SIGNATURE_LEN, SigningKey, VERIFYING_KEY_LEN, VerifyingKey, refuse_p
 use crate::curve25519::VectorUnit;
 use crate::curve25519::{self, Claim};
 use crate::error::InputError;
+use crate::shares::Shares;
 
 /// A key of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +37,38 @@ impl<'a> KeyRef<'a> {
 /// As [`SigningKey::sign`]; nothing is signed unless everything may be.
 pub fn sign_many(key: &SigningKey, messages: &[&[u8]]) -> Result<Vec<[u8; SIGNATURE_LEN]>, InputError> {
     messages.iter().try_for_each(|message| refuse_pad(message))?;
+    Ok(sign_all(key, messages))
+}
+
+/// As [`sign_many`], in shares. `leave` is what each thread does after its last use of the key.
+///
+/// # Errors
+/// As [`sign_many`].
+///
+/// # Panics
+/// If the shares are those of a longer batch.
+pub fn sign_shares(
+    key: &SigningKey,
+    messages: &[&[u8]],
+    shares: &Shares,
+    leave: impl Fn() + Sync,
+) -> Result<Vec<[u8; SIGNATURE_LEN]>, InputError> {
+    messages.iter().try_for_each(|message| refuse_pad(message))?;
+    Ok(shares.run(|share| {
+        let signatures = sign_all(key, &messages[share]);
+        leave();
+        signatures
+    }))
+}
+
+/// In a frame of its own, which is gone when the caller cleans up.
+#[inline(never)]
+fn sign_all(key: &SigningKey, messages: &[&[u8]]) -> Vec<[u8; SIGNATURE_LEN]> {
     #[cfg(target_arch = "x86_64")]
     if let Some(unit) = VectorUnit::available() {
-        return Ok(key.expanded.sign_many(&unit, &key.verifying.bytes, messages));
+        return key.expanded.sign_many(&unit, &key.verifying.bytes, messages);
     }
-    Ok(messages.iter().map(|message| key.sign_anything(message)).collect())
+    messages.iter().map(|message| key.sign_anything(message)).collect()
 }
 
 /// The strict verdict on each signature, by itself. Keys and signatures of wrong length or form get

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::Scalar;
 
-pub use self::batch::{KeyRef, sign_many, verify_many};
+pub use self::batch::{KeyRef, sign_many, sign_shares, verify_many};
 pub use self::cache::{CacheStatistics, VerifyingKeyCache};
 
 use crate::aws_lc;
