@@ -148,6 +148,7 @@ def test_panels_are_for_people(dashboard: str) -> None:
         assert panel["description"].endswith("."), panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert panel["options"].get("legend", {}).get("showLegend", True), panel["title"]
         references = [target["refId"] for target in panel["targets"]]
         assert len(set(references)) == len(references)
 
