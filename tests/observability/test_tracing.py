@@ -10,6 +10,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry import context
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from sage_native.exceptions import (
     AuthenticationError,
@@ -28,13 +31,14 @@ from sage_native.observability.tracing import (
     start_tracing,
     trace_ids,
 )
+from sage_native.observability.tracing.drops import count_dropped
 from sage_native.observability.tracing.outgoing import UpstreamSpan
 from sage_native.observability.tracing.span_queue import SpanQueue
 from sage_native.observability.tracing.traceparent import spelt_parent
 from tests.observability.otlp import dead, hanging, receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from opentelemetry.trace import Tracer
     from starlette.types import Message, Receive, Scope, Send
@@ -338,6 +342,39 @@ def test_a_system_without_threads_costs_spans(
     assert [one.attributes["sage.key_type"] for one in taker.spans()] == ["sent"]
 
 
+def test_a_broken_exporter_costs_its_batch_and_makes_no_spans(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Exporter(SpanExporter):
+        def __init__(self) -> None:
+            self.names: list[str] = []
+            self.suppressed: list[object] = []
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            self.suppressed.append(context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY))
+            if not self.names:
+                self.names.append("broken")
+                raise ValueError("broken")
+            self.names += [one.name for one in spans]
+            return SpanExportResult.SUCCESS
+
+    before = spans_dropped()
+    exporter = Exporter()
+    queue = SpanQueue(lambda: exporter, max_len=8, batch_len=4, interval_s=60.0, close_s=5.0)
+    provider = TracerProvider()
+    provider.add_span_processor(queue)
+    tracer = provider.get_tracer("sage_native")
+    for name in "abcde":
+        tracer.start_span(name).end()
+        if name == "c":
+            assert queue.force_flush()
+    provider.shutdown()
+    assert exporter.names == ["broken", "d", "e"]
+    assert spans_dropped() - before == 3
+    assert exporter.suppressed == [True, True], "instrumentations of HTTP clients look away"
+    assert [one.message for one in caplog.records] == ["spans could not be sent"]
+
+
 def test_a_broken_tracer_disturbs_nobody(tracing: Tracing, monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[object] = []
 
@@ -408,6 +445,7 @@ def test_a_forked_child_sends_its_own_spans_and_no_others(
     with signature("before, and sent"):
         pass
     assert tracing.flush()  # the connection is there
+    count_dropped(1)
     with signature("of the parent"):
         pass
     child = os.fork()
@@ -415,7 +453,7 @@ def test_a_forked_child_sends_its_own_spans_and_no_others(
         try:
             with signature("of the child"):
                 pass
-            os._exit(0 if tracing.flush() else 1)
+            os._exit(0 if tracing.flush() and not spans_dropped() else 1)
         except BaseException:  # noqa: BLE001 - a child that returns would run the tests twice
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0

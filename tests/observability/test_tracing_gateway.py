@@ -16,9 +16,11 @@ import httpx2
 import pytest
 
 from sage_native import SigningKey
-from sage_native.binary_http import Request
+from sage_native.binary_http import Request, encode
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway import PublicApp
+from sage_native.gateway.behind import HandlerBehind
+from sage_native.gateway.behind.asgi import AsgiBehind
 from sage_native.gateway.behind.upstream import UpstreamBehind
 from sage_native.gateway.observing import Observing
 from sage_native.gateway.serving import check
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
+    from starlette.types import Receive, Scope, Send
+
+    from sage_native.gateway.behind import Behind
+    from sage_native.gateway.peers import Peer
     from sage_native.observability.tracing import Tracing
     from tests.observability.otlp import Receiver
 
@@ -53,11 +59,11 @@ def taker() -> Iterator[Receiver]:
 
 @contextlib.asynccontextmanager
 async def traced(
-    tmp_path: Path, tracing: Tracing, **settings: object
+    tmp_path: Path, tracing: Tracing, *, behind: Behind | None = None, policy: str = "any_did_key"
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Yield a client of a gateway in this process."""
-    overrides = {"admission.policy": "any_did_key", **settings}
-    async with open_site(gateway_settings(tmp_path, overrides)) as site:
+    settings = gateway_settings(tmp_path, {"admission.policy": policy})
+    async with open_site(settings, behind=behind) as site:
         app = RequestMiddleware(PublicApp(site.gateway), TracingObserver(tracing))
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
@@ -91,7 +97,7 @@ async def test_a_handshake_is_two_requests_with_a_span_in_each(
 async def test_a_refused_handshake_says_so_in_its_span(tmp_path: Path, taker: Receiver) -> None:
     """The second M1 is admitted by its challenge, and its client is not."""
     with start_tracing(taker.url, pseudonyms=PSEUDONYMS) as tracing:
-        async with traced(tmp_path, tracing, **{"admission.policy": "registered"}) as http:
+        async with traced(tmp_path, tracing, policy="registered") as http:
             agent = Agent(http)
             with pytest.raises(AssertionError, match="authentication_failed"):
                 await agent.handshake()
@@ -103,6 +109,42 @@ async def test_a_refused_handshake_says_so_in_its_span(tmp_path: Path, taker: Re
     for one in (challenged, refused):
         assert one.attributes["http.response.status_code"] == 401
     assert_silent(taker, agent.did)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+async def test_an_application_behind_is_part_of_the_trace(
+    tmp_path: Path, taker: Receiver, rate: float
+) -> None:
+    """It makes its spans with OpenTelemetry, and follows the decision of the gateway."""
+    with start_tracing(taker.url, sample_rate=rate) as tracing:
+        tracer = tracing.provider.get_tracer("sage_native")
+
+        async def handler(_peer: Peer, message: bytes) -> bytes:
+            with tracer.start_as_current_span("of a handler"):
+                return message
+
+        async def application(scope: Scope, _receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                return
+            with tracer.start_as_current_span("of an application"):
+                await send({"type": "http.response.start", "status": 204, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+
+        for place, behind in enumerate((HandlerBehind(handler), AsgiBehind(application))):
+            state = tmp_path / str(place)
+            state.mkdir(mode=0o700)
+            async with traced(state, tracing, behind=behind) as http:
+                agent = Agent(http)
+                session = await agent.handshake()
+                message = encode(Request(method="GET", path="/")) if place else b"hello"
+                await agent.ask(session, message, binary_http=bool(place))
+    spans = {one.span_id: one for one in taker.spans()}
+    inner = [one for one in spans.values() if one.name.startswith("of a")]
+    if rate == 0.0:
+        assert not spans
+        return
+    assert [one.name for one in inner] == ["of a handler", "of an application"]
+    assert [spans[one.parent_id].name for one in inner] == [RECORDS, RECORDS]
 
 
 async def test_requests_are_answered_while_the_receiver_hangs(tmp_path: Path) -> None:

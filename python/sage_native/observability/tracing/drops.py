@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 __all__ = ["count_dropped", "spans_dropped"]
@@ -9,11 +10,17 @@ __all__ = ["count_dropped", "spans_dropped"]
 
 class _Drops:
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         self.lock = threading.Lock()
         self.count = 0
 
 
 _drops = _Drops()
+if hasattr(os, "register_at_fork"):
+    # A child has lost nothing yet, and a thread of its parent may have held the lock.
+    os.register_at_fork(after_in_child=_drops.begin)
 
 
 def spans_dropped() -> int:
