@@ -1,8 +1,11 @@
 //! Scalar multiplication on Curve25519, by the fastest means that this processor has.
 //!
-//! Two means, the same bytes: the vector kernels of `ifma`, or AWS-LC. All of it is constant time in
-//! the scalars, but for verification, which sees public data alone.
+//! Several means, the same bytes ([`Path`]): the vector kernels of `ifma`, or AWS-LC; and for batches of
+//! verifications `lanes`, on whatever vectors there are. All of it is constant time in the scalars, but for
+//! verification, which sees public data alone.
 
+#[cfg(target_arch = "x86_64")]
+mod cold_key;
 mod comb;
 mod decompress;
 mod element;
@@ -10,23 +13,34 @@ mod element;
 mod ifma;
 mod inversion;
 mod known_key;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod opaque;
+mod path;
 mod point;
 #[cfg(test)]
 mod tests;
 
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) use self::cold_key::cold_verdicts_by_every_path;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use self::cold_key::{ColdClaim, ColdLanes};
 #[cfg(target_arch = "x86_64")]
 use self::ifma::Ifma;
 #[cfg(test)]
 pub(crate) use self::known_key::verdicts_by_every_path;
 pub(crate) use self::known_key::{Claim, KeyTable, hold, holds};
+pub(crate) use self::path::Path;
 use crate::aws_lc;
-#[cfg(target_arch = "x86_64")]
-use crate::processor;
 
 /// The name of the kernel in use, if it is one of this crate's own.
 pub(crate) fn kernel() -> Option<&'static str> {
-    vector_unit().map(|_| "curve25519-ifma")
+    match Path::taken() {
+        Path::Ifma => Some("curve25519-ifma"),
+        Path::Avx512 => Some("curve25519-avx512"),
+        Path::Avx2 => Some("curve25519-avx2"),
+        Path::Scalar => None,
+    }
 }
 
 /// X25519 (RFC 7748 §5). False if the shared secret is all zero, that is, if the peer's share has
@@ -87,7 +101,7 @@ impl VectorUnit {
 
 #[cfg(target_arch = "x86_64")]
 fn vector_unit() -> Option<Ifma> {
-    if processor::is_portable() { None } else { Ifma::detect() }
+    if Path::taken() == Path::Ifma { Ifma::detect() } else { None }
 }
 
 #[cfg(not(target_arch = "x86_64"))]

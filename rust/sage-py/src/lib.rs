@@ -56,7 +56,7 @@ mod native {
     #[pymodule_export]
     use crate::probes::{boundary_probe, panic_probe};
     #[pymodule_export]
-    use crate::processor::kernels;
+    use crate::processor::{curve25519_paths, kernels, take_curve25519_path};
     #[pymodule_export]
     use crate::records::RecordHeader;
     #[pymodule_export]

@@ -6,6 +6,10 @@
 use super::comb::{Comb, Digits, combination};
 use super::decompress::decompress;
 use super::inversion::inverse;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::LANE_COUNT;
+#[cfg(target_arch = "x86_64")]
+use super::path::Path;
 use super::point::{Point, invert_all};
 
 /// What is known of a key: tables of minus A.
@@ -31,7 +35,7 @@ impl KeyTable {
 }
 
 /// Claims that share an inversion.
-const GROUP_LEN: usize = 64;
+pub(super) const GROUP_LEN: usize = 64;
 
 /// True if the claim holds.
 pub(crate) fn holds(claim: &Claim<'_>) -> bool {
@@ -45,14 +49,18 @@ pub(crate) fn hold(claims: &[Claim<'_>]) -> Vec<bool> {
     for group in claims.chunks(GROUP_LEN) {
         let mut points = Vec::with_capacity(group.len());
         sums(group, &mut points);
-        let mut inverses: Vec<_> = points.iter().map(|point| point.z).collect();
-        let mut prefixes = inverses.clone();
-        invert_all(&mut inverses, &mut prefixes);
-        let verdict =
-            |((claim, point), inverse): ((&Claim<'_>, &Point), _)| point.compressed(inverse) == *claim.r;
-        verdicts.extend(group.iter().zip(&points).zip(&inverses).map(verdict));
+        let encodings = encodings(&points);
+        verdicts.extend(group.iter().zip(&encodings).map(|(claim, sum)| sum == claim.r));
     }
     verdicts
+}
+
+/// The encodings of points, with one shared inversion.
+pub(super) fn encodings(points: &[Point]) -> Vec<[u8; 32]> {
+    let mut inverses: Vec<_> = points.iter().map(|point| point.z).collect();
+    let mut prefixes = inverses.clone();
+    invert_all(&mut inverses, &mut prefixes);
+    points.iter().zip(&inverses).map(|(point, inverse)| point.compressed(inverse)).collect()
 }
 
 impl<'a> Claim<'a> {
@@ -76,19 +84,21 @@ fn sum(claim: &Claim<'_>) -> Point {
     }
 }
 
-/// The same for each claim.
+/// The same for each claim, in lanes where there are any.
 fn sums(claims: &[Claim<'_>], points: &mut Vec<Point>) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(ifma) = super::vector_unit() {
-        let (lanes, rest) = claims.as_chunks::<{ super::ifma::LANE_COUNT }>();
-        for eight in lanes {
-            let base = eight.each_ref().map(|claim| claim.base_term(Comb::of_base_small()));
-            points.extend(super::ifma::combinations(ifma, &[base, eight.each_ref().map(Claim::key_term)]));
+    if let Some(unit) = Path::taken().unit() {
+        /// Fewer are cheaper one by one.
+        const LANES_PAY_FROM: usize = 4;
+        for group in claims.chunks(LANE_COUNT).take_while(|group| group.len() >= LANES_PAY_FROM) {
+            // The last claim of a group that is not full is done several times.
+            let claim = |lane: usize| group.get(lane).unwrap_or(&group[group.len() - 1]);
+            let base = core::array::from_fn(|lane| claim(lane).base_term(Comb::of_base_small()));
+            let key = core::array::from_fn(|lane| claim(lane).key_term());
+            points.extend(&unit.combinations(&[base, key])[..group.len()]);
         }
-        points.extend(rest.iter().map(sum));
-        return;
     }
-    points.extend(claims.iter().map(sum));
+    points.extend(claims[points.len()..].iter().map(sum));
 }
 
 /// The verdict by each path of this processor: scalar, single vector, and each lane of eight.
@@ -104,9 +114,11 @@ pub(crate) fn verdicts_by_every_path(claim: &Claim<'_>) -> Vec<bool> {
                 ifma,
                 &[claim.base_term(Comb::of_base_small()), claim.key_term()],
             ));
+        }
+        #[cfg(target_arch = "x86_64")]
+        for unit in Path::available().into_iter().filter_map(Path::unit) {
             let lanes = core::array::from_fn(|_| claim.base_term(base));
-            let terms = [lanes, core::array::from_fn(|_| claim.key_term())];
-            points.extend(super::ifma::combinations(ifma, &terms));
+            points.extend(unit.combinations(&[lanes, core::array::from_fn(|_| claim.key_term())]));
         }
     }
     points.iter().map(|point| point.compressed(&inverse(&point.z)) == *claim.r).collect()

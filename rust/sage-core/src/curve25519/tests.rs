@@ -35,16 +35,19 @@ fn sums(s: &[u8; 32], k: &[u8; 32], comb: &Comb) -> Vec<[u8; 32]> {
     let mut points = vec![combination(&terms())];
     #[cfg(target_arch = "x86_64")]
     if let Some(ifma) = super::ifma::Ifma::detect() {
-        use core::array::from_fn;
         let small = Comb::of_base_small();
         points.push(super::ifma::combination(ifma, &[(small, small.digits(s)), (comb, comb.digits(k))]));
+    }
+    #[cfg(target_arch = "x86_64")]
+    for unit in super::Path::available().into_iter().filter_map(super::Path::unit) {
+        use core::array::from_fn;
         // The second half of the lanes has the numbers in the other places, so that neighbours differ.
         let numbers = |lane: usize| if lane < 4 { (s, k) } else { (k, s) };
         let in_lanes = [
             from_fn(|lane| (base, base.digits(numbers(lane).0))),
             from_fn(|lane| (comb, comb.digits(numbers(lane).1))),
         ];
-        let in_lanes = super::ifma::combinations(ifma, &in_lanes);
+        let in_lanes = unit.combinations(&in_lanes);
         points.extend(&in_lanes[..4]);
         let exchanged = combination(&[(base, base.digits(k)), (comb, comb.digits(s))]);
         assert!(in_lanes[4..].iter().all(|point| encoded(point) == encoded(&exchanged)));

@@ -6,9 +6,9 @@
 //! neighbours.
 
 use super::{SIGNATURE_LEN, SigningKey, VERIFYING_KEY_LEN, VerifyingKey, refuse_pad, strict};
+use crate::curve25519;
 #[cfg(target_arch = "x86_64")]
-use crate::curve25519::VectorUnit;
-use crate::curve25519::{self, Claim};
+use crate::curve25519::{ColdClaim, ColdLanes, VectorUnit};
 use crate::error::InputError;
 use crate::shares::Shares;
 
@@ -72,7 +72,8 @@ fn sign_all(key: &SigningKey, messages: &[&[u8]]) -> Vec<[u8; SIGNATURE_LEN]> {
 }
 
 /// The strict verdict on each signature, by itself. Keys and signatures of wrong length or form get
-/// `false`, as in [`VerifyingKey::verify`]. Those of expanded keys are worked on side by side.
+/// `false`, as in [`VerifyingKey::verify`]. Those of expanded keys are worked on side by side, and so are those of
+/// other keys where this processor has lanes for them.
 ///
 /// # Panics
 /// If the three slices differ in length.
@@ -80,39 +81,59 @@ fn sign_all(key: &SigningKey, messages: &[&[u8]]) -> Vec<[u8; SIGNATURE_LEN]> {
 pub fn verify_many(keys: &[KeyRef<'_>], signatures: &[&[u8]], messages: &[&[u8]]) -> Vec<bool> {
     assert!(keys.len() == signatures.len() && keys.len() == messages.len());
     let mut verdicts = vec![false; keys.len()];
-    let (mut places, mut claims) = (Vec::new(), Vec::new());
+    let (mut places, mut claims, mut cold) = (Vec::new(), Vec::new(), Vec::new());
     for (place, ((key, signature), message)) in keys.iter().zip(signatures).zip(messages).enumerate() {
         let Ok(signature) = (*signature).try_into() else { continue };
-        match first_verdict(key, signature, message) {
-            Verdict::Is(valid) => verdicts[place] = valid,
-            Verdict::Claims(claim) => {
+        if !strict::is_signature_form(signature) {
+            continue;
+        }
+        match key {
+            KeyRef::Checked(known @ VerifyingKey { table: Some(table), .. }) => {
                 places.push(place);
-                claims.push(claim);
+                claims.push(known.claim(table, message, signature));
+            }
+            KeyRef::Checked(key) => cold.push(Cold { place, key: (*key).clone(), signature, message }),
+            KeyRef::Raw(bytes) => {
+                if let Ok(key) = VerifyingKey::from_bytes(bytes) {
+                    cold.push(Cold { place, key, signature, message });
+                }
             }
         }
     }
     for (place, valid) in places.into_iter().zip(curve25519::hold(&claims)) {
         verdicts[place] = valid;
     }
+    for (one, valid) in cold.iter().zip(cold_verdicts(&cold)) {
+        verdicts[one.place] = valid;
+    }
     verdicts
 }
 
-enum Verdict<'a> {
-    Is(bool),
-    /// For [`curve25519::hold`] to decide.
-    Claims(Claim<'a>),
+/// A signature of strict form, of a key without a table.
+struct Cold<'a> {
+    place: usize,
+    key: VerifyingKey,
+    signature: &'a [u8; SIGNATURE_LEN],
+    message: &'a [u8],
 }
 
-fn first_verdict<'a>(key: &KeyRef<'a>, signature: &'a [u8; SIGNATURE_LEN], message: &[u8]) -> Verdict<'a> {
-    match key {
-        KeyRef::Raw(bytes) => {
-            Verdict::Is(VerifyingKey::from_bytes(bytes).is_ok_and(|key| key.verify(message, signature)))
-        }
-        KeyRef::Checked(key) => match &key.table {
-            Some(table) if strict::is_signature_form(signature) => {
-                Verdict::Claims(key.claim(table, message, signature))
-            }
-            _ => Verdict::Is(key.verify(message, signature)),
-        },
+/// In lanes, where there are any and as far as they pay; the rest one by one.
+fn cold_verdicts(cold: &[Cold<'_>]) -> Vec<bool> {
+    #[allow(unused_mut, reason = "other processors have no lanes")]
+    let mut verdicts = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    if let Some(lanes) = ColdLanes::taken() {
+        let in_lanes = &cold[..ColdLanes::worthwhile_count(cold.len())];
+        verdicts = lanes.hold(&in_lanes.iter().map(Cold::claim).collect::<Vec<_>>());
+    }
+    let rest = &cold[verdicts.len()..];
+    verdicts.extend(rest.iter().map(|one| one.key.verify(one.message, one.signature)));
+    verdicts
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Cold<'_> {
+    fn claim(&self) -> ColdClaim<'_> {
+        self.key.cold_claim(self.message, self.signature)
     }
 }

@@ -24,9 +24,9 @@ pub use self::batch::{KeyRef, sign_many, sign_shares, verify_many};
 pub use self::cache::{CacheStatistics, VerifyingKeyCache};
 
 use crate::aws_lc;
-#[cfg(target_arch = "x86_64")]
-use crate::curve25519::VectorUnit;
 use crate::curve25519::{self, Claim, KeyTable};
+#[cfg(target_arch = "x86_64")]
+use crate::curve25519::{ColdClaim, VectorUnit};
 use crate::did::Did;
 use crate::error::{InputError, exactly};
 use crate::random::{RandomError, RandomSource};
@@ -231,6 +231,13 @@ impl VerifyingKey {
     ) -> Claim<'a> {
         let (r, s) = halves(signature);
         Claim { table, r, s, k: self.challenge(r, message) }
+    }
+
+    /// The same for a key without a table.
+    #[cfg(target_arch = "x86_64")]
+    fn cold_claim<'a>(&'a self, message: &[u8], signature: &'a [u8; SIGNATURE_LEN]) -> ColdClaim<'a> {
+        let (r, s) = halves(signature);
+        ColdClaim { public: &self.bytes, r, s, k: self.challenge(r, message) }
     }
 
     /// H(R ‖ A ‖ M) modulo ℓ.

@@ -36,6 +36,7 @@
 //! Straight-line vector arithmetic: no branch, no address and no mask register depends on a value.
 
 use core::arch::x86_64::*;
+use core::array::from_fn;
 
 /// 2^10 p in five limbs: see "Bias" above.
 const BIAS: [u64; 5] = [
@@ -218,32 +219,11 @@ lanes!(
 );
 
 impl Wide8 {
-    /// Zero, as the bias in every lane.
+    /// One, and the bias, in every lane.
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
     #[inline]
-    pub fn bias() -> Self {
-        Self(BIAS.map(|limb| _mm512_set1_epi64(limb.cast_signed())))
-    }
-
-    /// Tight limbs as wide ones.
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
-    #[inline]
-    pub fn from_tight(tight: &Tight8) -> Self {
-        Self(tight.0)
-    }
-
-    /// `self + other`; the caller answers for no overflow.
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
-    #[inline]
-    pub fn add(&self, other: &Self) -> Self {
-        Self(core::array::from_fn(|k| _mm512_add_epi64(self.0[k], other.0[k])))
-    }
-
-    /// `self - other`; the caller answers for no limb below zero.
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
-    #[inline]
-    pub fn sub(&self, other: &Self) -> Self {
-        Self(core::array::from_fn(|k| _mm512_sub_epi64(self.0[k], other.0[k])))
+    pub fn one_with_bias() -> Self {
+        Self(from_fn(|k| _mm512_set1_epi64((BIAS[k] + u64::from(k == 0)).cast_signed())))
     }
 }
 

@@ -2,19 +2,19 @@
 //!
 //! One token, [`Ifma`], stands for "this processor has the instructions". It is obtained only from
 //! [`Ifma::detect`], every public function asks for one, and so every public function is safe. All
-//! functions but [`verify_equation`], [`combination`] and [`combinations`], which know no secrets, run in time that does not depend on scalars
+//! functions but [`verify_equation`] and [`combination`], which know no secrets, run in time that does not depend on scalars
 //! or coordinates: no branch, no memory address and no instruction with variable latency sees them.
 
 #![allow(unsafe_code, reason = "entered only behind `Ifma`; each block has its proof")]
 
-use super::{comb, decompress as portable, element, inversion, opaque, point};
+use super::{comb, decompress as portable, element, inversion, lanes, opaque, point};
 
 mod batch;
 mod decompress;
+mod eight;
 mod field;
 mod fixed_base;
 mod known_key;
-mod known_keys;
 mod ladder;
 mod naf;
 mod table;
@@ -25,7 +25,6 @@ mod verify;
 pub use batch::mul_base_compressed_many;
 pub use fixed_base::{mul_base_compressed, x25519_base};
 pub use known_key::combination;
-pub use known_keys::{LANE_COUNT, combinations};
 pub use ladder::x25519;
 pub use verify::verify_equation;
 

@@ -130,10 +130,19 @@ impl Window {
         }))
     }
 
-    /// For eight sums: from a nibble in each lane, y + x, y - x and 2 d x y of each.
+    /// For eight sums: from the nibble `shift` bits up in each digit pair, y + x, y - x and 2 d x y of each.
+    #[inline(always)]
+    pub fn select_eight(&self, _ifma: Ifma, digit_pairs: &[u8; 8], shift: i32) -> [Tight8; 3] {
+        // SAFETY: an `Ifma` exists only where the four features do.
+        unsafe {
+            let pairs = _mm512_cvtepu8_epi64(_mm_set_epi64x(0, i64::from_le_bytes(*digit_pairs)));
+            self.select_nibbles(_mm512_srl_epi64(pairs, _mm_cvtsi32_si128(shift)))
+        }
+    }
+
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
     #[inline]
-    pub fn select_eight(&self, nibbles: __m512i) -> [Tight8; 3] {
+    fn select_nibbles(&self, nibbles: __m512i) -> [Tight8; 3] {
         let choice = Choice::new(nibbles);
         let signed = |wants_minus| {
             let index = choice.signed_index(wants_minus);

@@ -24,6 +24,8 @@ pub(super) fn verdict(public: &[u8], message: &[u8], signature: &[u8; 64]) -> bo
     assert_eq!(valid, dalek, "{public:x?} {signature:x?}");
     let Ok(expanded) = key.expand() else {
         assert!(!valid);
+        #[cfg(target_arch = "x86_64")]
+        assert_cold(&key, message, signature, false);
         return false;
     };
     assert_eq!(valid, expanded.verify(message, signature), "expanded {public:x?} {signature:x?}");
@@ -31,6 +33,8 @@ pub(super) fn verdict(public: &[u8], message: &[u8], signature: &[u8; 64]) -> bo
         let table = expanded.table.as_ref().expect("just built");
         let paths = curve25519::verdicts_by_every_path(&expanded.claim(table, message, signature));
         assert!(paths.iter().all(|path| *path == valid), "{paths:?} {public:x?} {signature:x?}");
+        #[cfg(target_arch = "x86_64")]
+        assert_cold(&key, message, signature, valid);
     }
     // In a batch, between neighbours that verify.
     let (good_key, of_good) = good();
@@ -45,7 +49,23 @@ pub(super) fn verdict(public: &[u8], message: &[u8], signature: &[u8; 64]) -> bo
         expected[place] = valid;
     }
     assert_eq!(verify_many(&keys, &signatures, &messages), expected);
+    // Without tables, between neighbours that verify: full lanes, then four of eight.
+    keys = vec![KeyRef::Raw(good_key.as_bytes()); 12];
+    (keys[3], keys[9]) = (KeyRef::Raw(public), KeyRef::Checked(&key));
+    let mut expected = [true; 12];
+    for place in [3, 9] {
+        (signatures[place], messages[place], expected[place]) = (signature, message, valid);
+    }
+    (signatures[5], messages[5], signatures[6], messages[6]) = (of_good, b"good", of_good, b"good");
+    assert_eq!(verify_many(&keys, &signatures[..12], &messages[..12]), expected);
     valid
+}
+
+/// In each lane of each unit.
+#[cfg(target_arch = "x86_64")]
+fn assert_cold(key: &VerifyingKey, message: &[u8], signature: &[u8; 64], valid: bool) {
+    let paths = curve25519::cold_verdicts_by_every_path(&key.cold_claim(message, signature));
+    assert!(paths.iter().all(|path| *path == valid), "{paths:?} {key:?} {signature:x?}");
 }
 
 /// An expanded key and its signature of "good".

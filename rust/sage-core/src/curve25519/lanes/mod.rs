@@ -1,0 +1,109 @@
+//! Eight verifications side by side, one to a lane of vectors, in variable time: all is public.
+//!
+//! # Layers
+//!
+//! What a signature asks of the curve is written once, over [`field::Field`]: points in `point`, sums for keys with
+//! tables in `known_keys`, for others in `cold_keys`. Nothing is ever moved between lanes but entries of tables, so each
+//! lane is a verification of its own, and what it says depends on no neighbour.
+//!
+//! There are three fields, from the fastest to the slowest: on IFMA (`ifma::eight`), and in double precision
+//! (`doubles`) on AVX-512 F or on AVX2 with FMA, which differ in their vectors only (`vectors`).
+//!
+//! # Work apart
+//!
+//! A function may use a unit's instructions only if it is compiled for them, and generic code is not. So generic functions
+//! are always inlined into [`Work`], which a field runs in a function that is compiled for its unit. Closures cannot be
+//! made to, so whatever touches vectors is written without any.
+
+use super::ifma::Ifma;
+use super::point::Point;
+
+/// One expression for each of five limbs, since a closure would be compiled without the unit.
+macro_rules! each_limb {
+    ($k:ident => $limb:expr) => {
+        [
+            {
+                let $k = 0;
+                $limb
+            },
+            {
+                let $k = 1;
+                $limb
+            },
+            {
+                let $k = 2;
+                $limb
+            },
+            {
+                let $k = 3;
+                $limb
+            },
+            {
+                let $k = 4;
+                $limb
+            },
+        ]
+    };
+}
+pub(super) use each_limb;
+
+mod avx2;
+mod avx512;
+mod cold_keys;
+mod doubles;
+mod field;
+mod known_keys;
+mod point;
+#[cfg(test)]
+mod tests;
+mod vectors;
+
+pub use self::avx2::Avx2;
+pub use self::avx512::Avx512;
+pub use self::cold_keys::Equations;
+use self::doubles::Doubles;
+pub use self::field::Field;
+use self::known_keys::Combinations;
+pub use self::known_keys::Terms;
+pub use self::point::{Addends, Sums};
+pub use self::vectors::Vectors;
+
+/// Verifications side by side.
+pub const LANE_COUNT: usize = 8;
+
+/// What is to be done apart. `run` must be inlined always.
+pub trait Work {
+    type Output;
+    fn run(self) -> Self::Output;
+}
+
+/// The unit that lanes are on.
+#[derive(Clone, Copy, Debug)]
+pub enum Unit {
+    Ifma(Ifma),
+    Avx512(Avx512),
+    Avx2(Avx2),
+}
+
+impl Unit {
+    /// Eight sums of multiples of two points with tables. Variable time.
+    pub fn combinations(self, terms: &Terms<'_>) -> [Point; LANE_COUNT] {
+        fn on<F: Field>(field: F, terms: &Terms<'_>) -> [Point; LANE_COUNT] {
+            field.apart(Combinations(field, terms))
+        }
+        match self {
+            Self::Ifma(ifma) => on(ifma, terms),
+            Self::Avx512(unit) => on(Doubles(unit), terms),
+            Self::Avx2(unit) => on(Doubles(unit), terms),
+        }
+    }
+
+    /// [s]B - [k]A for eight keys not seen before, `None` where a key is no point. Variable time.
+    pub fn cold_combinations(self, equations: &Equations<'_>) -> [Option<Point>; LANE_COUNT] {
+        match self {
+            Self::Ifma(ifma) => cold_keys::sums(ifma, equations),
+            Self::Avx512(unit) => cold_keys::sums(Doubles(unit), equations),
+            Self::Avx2(unit) => cold_keys::sums(Doubles(unit), equations),
+        }
+    }
+}
