@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import uuid
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -40,7 +41,7 @@ ENOUGH_S = 30.0
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[Live]:
-    one = Live(**{"admission.policy": "any_did_key"})
+    one = Live(**{"admission.policy": "any_did_key", "metrics.enabled": "true"})
     try:
         yield one.start()
     finally:
@@ -477,3 +478,65 @@ async def arena_unharmed(arena: Arena) -> AsyncIterator[None]:
     yield
     assert await arena.state() == before
     await arena.look()
+
+
+HOSTILE_COUNT = 200
+"""How many DIDs, paths, session ids and methods are made up."""
+
+
+async def test_nothing_that_clients_make_up_becomes_a_series(live: Live) -> None:
+    """labels by DID, path or session id
+
+    Whatever is asked for, there are as many series as before, and none tells of a client.
+    """
+    made_up: list[str] = []
+    async with live.client(keeps=False) as http:
+        await _made_up_requests(live, http, "first", made_up)
+        before = await _settled(live)
+        for number in range(HOSTILE_COUNT):
+            await _made_up_requests(live, http, f"again{number}", made_up)
+        after = await _settled(live)
+    assert len(made_up) >= 3 * HOSTILE_COUNT
+    assert _of_requests(after) == _of_requests(before)
+    assert len(after) < 5000
+    told = {value for _, labels in after for _, value in labels}
+    for text in made_up:
+        assert not any(text in value for value in told), text
+    assert not any("did:key:" in value or "MADEUP" in value for value in told)
+    counted = sum(
+        value
+        for (name, labels), value in after.items()
+        if name == "sage_http_requests_total" and ("method", "other") in labels
+    )
+    assert counted >= HOSTILE_COUNT
+
+
+async def _made_up_requests(
+    live: Live, http: httpx2.AsyncClient, name: str, made_up: list[str]
+) -> None:
+    """Ask for what was never there: a path, a session, a DID, a method, a handshake."""
+    agent = Agent(http, SigningKey.generate())
+    session_id = str(uuid.uuid4())
+    made_up += [agent.did, session_id, f"nowhere-{name}"]
+    await http.get(f"/nowhere-{name}")
+    await http.get(f"/v1/dids/{agent.did}")
+    await http.post(f"/v1/sessions/{session_id}/messages", content=name.encode())
+    await agent.send_record(session_id, bytes(80))
+    await http.request(f"MADEUP{name.upper()}", f"/v1/{name}")  # refused before all else
+    await http.request("PROPFIND", f"/v1/{name}")
+    await agent.send_m1(await agent.attempt())
+    await agent.post(f"/v1/sessions/{session_id}/rekey", b"{}")
+    await live.admin("GET", f"/v1/sessions/{session_id}")
+    await live.admin("DELETE", f"/v1/dids/{agent.did}")
+
+
+def _of_requests(
+    found: dict[tuple[str, frozenset[tuple[str, str]]], float],
+) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    return {key for key in found if key[0].startswith(("sage_http_", "sage_problems_"))}
+
+
+async def _settled(live: Live) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Return the metrics once every worker has written its own."""
+    await asyncio.sleep(2.5)
+    return live.metrics()

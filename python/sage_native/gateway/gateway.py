@@ -22,6 +22,7 @@ from sage_native.gateway.admission import ClientAdmission
 from sage_native.gateway.challenges import ChallengePolicy
 from sage_native.gateway.identities import Identities
 from sage_native.gateway.limits import BodyDeadlines, InFlight
+from sage_native.gateway.measuring import StoreGauges, measured
 from sage_native.gateway.pacing import Pacing
 from sage_native.gateway.preparing import ensure_secrets, opened_secrets
 from sage_native.gateway.request_nonces import MachineNonces, StoredNonces
@@ -159,6 +160,8 @@ class Gateway:
         # After all else, since others may hand something over at once.
         from sage_native.gateway.routes.handed_over import taker  # noqa: PLC0415 - they know us
 
+        gauges = StoreGauges(self.storage.sessions(SESSION_STORE), self.nonces)
+        stack.enter_context(measured(self.admission.hot_keys, gauges))
         self.siblings = Siblings(state.path, taker(self))
         await self.siblings.start()
         stack.push_async_callback(self.siblings.stop)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from sage_native.keys import KeyCacheStatistics
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,6 +23,7 @@ AFTER = 3
 MAX_COUNT = 2048
 """24 KiB each: 48 MiB in all, for each worker."""
 MAX_COUNTED = 65_536
+TABLE_LEN = 24 * 1024
 
 
 class HotKeys:
@@ -34,6 +37,7 @@ class HotKeys:
         self._max_count = max_count
         self._expanded: OrderedDict[VerifyingKey, VerifyingKey] = OrderedDict()
         self._counts: dict[VerifyingKey, int] = {}
+        self._hits = self._misses = self._promotions = self._evictions = 0
 
     def of(self, keys: Sequence[VerifyingKey]) -> Sequence[VerifyingKey]:
         """Return the same keys, those that are hot with their tables.
@@ -41,8 +45,13 @@ class HotKeys:
         Cost: 0.2 µs a key.
         """
         if not self._expanded:
+            self._misses += len(keys)
             return keys
-        return [self._expanded.get(key, key) for key in keys]
+        found = [self._expanded.get(key, key) for key in keys]
+        hits = sum(key.is_expanded for key in found)
+        self._hits += hits
+        self._misses += len(found) - hits
+        return found
 
     def proved(self, keys: Sequence[VerifyingKey], client_key: bytes) -> None:
         """Count a handshake that a key has signed.
@@ -66,7 +75,28 @@ class HotKeys:
         self._counts.pop(key, None)
         if len(self._expanded) >= self._max_count:
             self._expanded.popitem(last=False)
+            self._evictions += 1
         self._expanded[key] = key.expand()
+        self._promotions += 1
+
+    def statistics(self) -> KeyCacheStatistics:
+        """Return what there is, and what was asked for, as of a cache of keys.
+
+        Registered are the keys that have proved something and count; a key is looked up when its
+        client begins a handshake.
+        """
+        expanded = len(self._expanded)
+        return KeyCacheStatistics(
+            registered=expanded + len(self._counts),
+            expanded=expanded,
+            used_bytes=expanded * TABLE_LEN,
+            budget_bytes=self._max_count * TABLE_LEN,
+            hits=self._hits,
+            decoded_hits=0,
+            misses=self._misses,
+            promotions=self._promotions,
+            evictions=self._evictions,
+        )
 
     def __len__(self) -> int:
         return len(self._expanded)

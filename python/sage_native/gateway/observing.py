@@ -7,6 +7,7 @@ What must be ended when the worker ends goes onto the stack.
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +15,7 @@ from sage_native.config import is_feature_enabled
 from sage_native.events import subscribe
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.limits import ClientAddresses
+from sage_native.gateway.metric_files import PLACE_VARIABLE
 from sage_native.gateway.state import StateDirectory
 from sage_native.observability.middleware import RequestMiddleware
 from sage_native.observability.pseudonyms import Pseudonyms
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Observing", "open_logs", "pseudonyms_of"]
 
-_QUIET_ROUTES = ("/v1/health", "/v1/ready")
-"""What load balancers ask all the time."""
+_QUIET_ROUTES = ("/v1/health", "/v1/ready", "/metrics")
+"""What load balancers and Prometheus ask all the time."""
 
 
 def _logged(settings: Settings, listener: str, stack: ExitStack) -> RequestObserver:  # noqa: ARG001 - of a `Kind`
@@ -116,9 +118,23 @@ def _traced(settings: Settings, listener: str, stack: ExitStack) -> RequestObser
     )
 
 
+def _measured(settings: Settings, listener: str, stack: ExitStack) -> RequestObserver | None:
+    if not is_feature_enabled(settings, "metrics"):
+        return None
+    from sage_native.observability.metrics import MetricsObserver, start_metrics  # noqa: PLC0415
+
+    is_served_elsewhere = listener == "metrics"
+    metrics = start_metrics(
+        listener=None if is_served_elsewhere else listener,
+        place=os.environ.get(PLACE_VARIABLE),
+    )
+    stack.enter_context(metrics)
+    return None if is_served_elsewhere else MetricsObserver(metrics, listener=listener)
+
+
 # The first is told first of a request's beginning, and last of its end: what others put into the
 # context of a request must be there when its line is written.
-KINDS: tuple[Kind, ...] = (_traced, _logged)
+KINDS: tuple[Kind, ...] = (_traced, _measured, _logged)
 
 
 class Observing:
@@ -126,7 +142,7 @@ class Observing:
 
     Args:
         settings: They say what is wanted.
-        listener: ``public`` or ``admin``.
+        listener: ``public``, ``admin`` or ``metrics``.
     """
 
     def __init__(self, settings: Settings, listener: str) -> None:

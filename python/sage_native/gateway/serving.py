@@ -4,12 +4,15 @@
 
     supervisor ──┬─ public worker 1 ─┐
                  ├─ public worker 2 ─┴─ one listening socket
-                 └─ admin worker ────── another
+                 ├─ admin worker ────── another
+                 └─ metrics worker ──── a third
 
 The supervisor makes the sockets, so that a worker that ends takes no waiting connection with it:
 another accepts it, and a new worker is started. The admin listener is a process of its own: a flood
-at the public one leaves it alone. Before all that a gateway is opened and closed here, so that what
-is wrong with the settings, the secrets or the store is said once, in one line.
+at the public one leaves it alone. So is that of metrics, which is asked without a token: it
+holds no key, and adds up what the others write into files. Before all that a gateway is opened and
+closed here, so that what is wrong with the settings, the secrets or the store is said once, in one
+line.
 """
 
 from __future__ import annotations
@@ -30,9 +33,12 @@ from sage_native.config import is_feature_enabled
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.connections import UNREAD_S
 from sage_native.gateway.gateway import Gateway
+from sage_native.gateway.metric_files import MetricFiles
+from sage_native.gateway.metrics_app import METRICS_PATH
 from sage_native.gateway.observing import open_logs
+from sage_native.gateway.state import StateDirectory
 from sage_native.gateway.worker import SOURCE_VARIABLE, forbid_core_dumps
-from sage_native.observability.tracing import check_packages
+from sage_native.observability import metrics, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,7 +86,9 @@ async def check(settings: Settings) -> None:
     """
     forbid_core_dumps()
     if is_feature_enabled(settings, "tracing"):
-        check_packages()
+        tracing.check_packages()
+    if is_feature_enabled(settings, "metrics"):
+        metrics.check_packages()
     async with Gateway(settings):
         pass
 
@@ -145,12 +153,20 @@ class _Supervisor:
         if admin.enabled:
             self._sockets["admin"] = _listening("admin", admin.host, admin.port, settings)
             self._plan.append("admin")
+        self._files: MetricFiles | None = None
+        if is_feature_enabled(settings, "metrics"):
+            host = settings.metrics.host or admin.host
+            self._sockets["metrics"] = _listening("metrics", host, settings.metrics.port, settings)
+            self._plan.append("metrics")
+            self._files = MetricFiles(StateDirectory(settings.state_dir))
         self._workers: list[_Worker] = []
         self.urls = {name: _url(settings, one) for name, one in self._sockets.items()}
+        if self._files is not None:
+            self.urls["metrics"] += METRICS_PATH
 
     def start(self, told: list[int]) -> None:
         """Start every worker and wait until each is ready, or this process is told to stop."""
-        self._workers = [self._started(listener) for listener in self._plan]
+        self._workers = [self._started(at, listener) for at, listener in enumerate(self._plan)]
         deadline_s = time.monotonic() + START_S
         for worker in self._workers:
             if not self._is_ready(worker, deadline_s, told):
@@ -165,10 +181,12 @@ class _Supervisor:
                     listener,
                     process.returncode,
                 )
+                if self._files is not None:
+                    self._files.ended(_place(at, listener))
                 time.sleep(RESTART_S)
                 if told:
                     return
-                self._workers[at] = replaced = self._started(listener)
+                self._workers[at] = replaced = self._started(at, listener)
                 os.close(replaced.ready_fd)
 
     def stop(self) -> int:
@@ -197,20 +215,26 @@ class _Supervisor:
                 worker.process.wait()
         for one in self._sockets.values():
             one.close()
+        if self._files is not None:
+            self._files.close()
 
-    def _started(self, listener: str) -> _Worker:
+    def _started(self, at: int, listener: str) -> _Worker:
         listening_fd = self._sockets[listener].fileno()
         ready_fd, their_fd = os.pipe()
         module = "sage_native.gateway.worker"
         process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", module, listener, str(listening_fd), str(their_fd)],
-            env=self._environment,
+            env=self._environment_of(_place(at, listener)),
             pass_fds=(listening_fd, their_fd),
             # Ctrl-C reaches this process alone, which tells the others.
             start_new_session=True,
         )
         os.close(their_fd)
         return _Worker(listener, process, ready_fd)
+
+    def _environment_of(self, place: str) -> dict[str, str]:
+        files = {} if self._files is None else self._files.environment(place)
+        return {**self._environment, **files}
 
     def _is_ready(self, worker: _Worker, deadline_s: float, told: list[int]) -> bool:
         try:
@@ -228,6 +252,10 @@ class _Supervisor:
         finally:
             os.close(worker.ready_fd)
         return False
+
+
+def _place(at: int, listener: str) -> str:
+    return f"{listener}{at}"
 
 
 def _listening(section: str, host: str, port: int, settings: Settings) -> socket.socket:

@@ -1,4 +1,4 @@
-"""One worker process: ``python -m sage_native.gateway.worker public|admin SOCKET READY``.
+"""One worker: ``python -m sage_native.gateway.worker public|admin|metrics SOCKET READY``.
 
 `serving` starts it with a socket that listens and a pipe to say on that it is ready, as numbers
 of file descriptors, and with the layers of the settings in an environment variable. That holds no
@@ -29,6 +29,7 @@ from sage_native.config import load_settings
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.app import create_admin_app, create_app
 from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
+from sage_native.gateway.metrics_app import create_metrics_app
 from sage_native.gateway.observing import Observing
 from sage_native.gateway.tls import TlsListener, tls_context
 
@@ -52,6 +53,11 @@ COLLECT_AFTER = 10_000
 """How many more objects there are before cycles are looked for."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_APPS: dict[str, Callable[[Settings], ASGIApp]] = {
+    "public": create_app,
+    "admin": create_admin_app,
+    "metrics": create_metrics_app,
+}
 _logger = logging.getLogger("sage_native.gateway")
 
 
@@ -64,7 +70,7 @@ def main() -> None:
     forbid_core_dumps()
     end_with_parent()
     with Observing(settings, listener) as observing:
-        app = create_app(settings) if listener == "public" else create_admin_app(settings)
+        app = _APPS[listener](settings)
         server = Server(
             _configured(observing.around(app), settings),
             functools.partial(_tell_ready, ready_fd),

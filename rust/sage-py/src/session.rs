@@ -21,6 +21,7 @@ use crate::clock;
 use crate::counters::{OPEN, SEAL, VERIFY};
 use crate::detach::{self, aead_ns};
 use crate::errors;
+use crate::events;
 use crate::output;
 use crate::replay_windows::ReplayWindowTable;
 use crate::residue;
@@ -92,9 +93,10 @@ impl Session {
     ) -> PyResult<Bound<'py, PyBytes>> {
         output::bytes(py, record.len().saturating_sub(RECORD_OVERHEAD), |plaintext| {
             let watch = OPEN.begin();
-            let opened = self.run(py, |session| session.open(record, aad, now_ms, plaintext));
+            let opened = self.with(py, |session| session.open(record, aad, now_ms, plaintext))?;
             OPEN.end(py, watch, opened.is_ok(), plaintext.len());
-            opened.map(|_| ())
+            tell_replayed(py, usize::from(matches!(opened, Err(SessionError::Replayed))));
+            opened.map(|_| ()).map_err(|error| errors::session(py, error))
         })
     }
 
@@ -518,6 +520,8 @@ impl Session {
                 (watch.stop(), refused, len)
             });
             OPEN.end_many(py, took, records.len(), refused, len);
+            let replayed = |verdict: &&Result<_, _>| matches!(verdict, Err(SessionError::Replayed));
+            tell_replayed(py, verdicts.iter().filter(replayed).count());
             Ok(())
         })?;
         let results = PyList::empty(py);
@@ -841,6 +845,12 @@ fn ended(poisoned: PoisonError<MutexGuard<'_, session::Session>>) -> MutexGuard<
     let mut session = poisoned.into_inner();
     session.close();
     session
+}
+
+fn tell_replayed(py: Python<'_>, count: usize) {
+    if count > 0 {
+        events::refused(py, "replayed", count);
+    }
 }
 
 /// Roughly what a batch of records costs.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.command_line import PROGRAM
 from tests.gateways import Agent
@@ -50,8 +50,9 @@ class Live:
 
     def __init__(self, **settings: object) -> None:
         self._child = Child("gateway")
-        self.port, self.admin_port = free_ports(2)
+        self.port, self.admin_port, self.metrics_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
+        self.metrics_url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self.ledger = self._child.directory / "ledger"
         (self._child.directory / "ledger_behind.py").write_text(LEDGER)
@@ -62,8 +63,11 @@ class Live:
             "replay.windows": 4096,
             "server.drain_timeout": "20s",
             "metrics.enabled": "false",
+            "metrics.port": self.metrics_port,
             **settings,
         }
+        flags = (ours["metrics.enabled"], ours.get("features.metrics", "true"))
+        self._has_metrics = flags == ("true", "true")
         path = os.pathsep.join(
             filter(None, (str(self._child.directory), os.environ.get("PYTHONPATH")))
         )
@@ -93,7 +97,10 @@ class Live:
         return self
 
     def is_ready(self) -> bool:
-        return all(_status(f"{url}/v1/ready") == 200 for url in (self.url, self.admin_url))
+        urls = [f"{url}/v1/ready" for url in (self.url, self.admin_url)]
+        if self._has_metrics:
+            urls.append(self.metrics_url)
+        return all(_status(url) == 200 for url in urls)
 
     def is_running(self) -> bool:
         return self._child.is_running()
@@ -141,6 +148,16 @@ class Live:
         limits = httpx2.Limits(max_keepalive_connections=None if keeps else 0)
         return httpx2.AsyncClient(base_url=self.url, timeout=TIMEOUT_S, limits=limits)
 
+    def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Return what is served to Prometheus: by name and labels."""
+        with urllib.request.urlopen(self.metrics_url) as answer:  # noqa: S310 - ours
+            text = answer.read().decode()
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
     async def registered(self, http: httpx2.AsyncClient, key: SigningKey | None = None) -> Agent:
         agent = Agent(http, key)
         await self.admin("POST", "/v1/dids", json_of(agent))
@@ -160,7 +177,7 @@ def json_of(agent: Agent) -> dict[str, object]:
 def _status(url: str) -> int:
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - ours
-            json.load(answer)
+            answer.read()
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

@@ -59,6 +59,8 @@ class Metric:
         help: What it tells, in one or two sentences.
         labels: In their order.
         buckets_s: The upper bounds of a histogram; the last one, infinity, is not among them.
+        is_asked: It is no worker's own: whoever serves the metrics asks for it when they are
+            scraped. Gauges that are not are added up over the workers that run.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Metric:
     unit: Literal["", "seconds", "bytes"] = ""
     labels: tuple[Label, ...] = ()
     buckets_s: tuple[float, ...] = ()
+    is_asked: bool = False
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -116,6 +119,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "gauge",
         "Always 1; the label says which version runs.",
         labels=(Label("version", bound="one for each version that runs"),),
+        is_asked=True,
     ),
     Metric(
         "sage_handshakes_total",
@@ -140,6 +144,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "gauge",
         "Sessions in the store, of all machines that share it; asked when it is scraped, at most "
         "every few seconds.",
+        is_asked=True,
     ),
     Metric(
         "sage_sessions_started_total",
@@ -221,18 +226,21 @@ METRICS: Final[tuple[Metric, ...]] = (
         "sage_replay_nonces",
         "gauge",
         "Request nonces that are remembered, by this machine or its store.",
+        is_asked=True,
     ),
     Metric(
         "sage_replay_capacity",
         "gauge",
         "How many request nonces the memory of this machine has places for; absent where the store "
         "remembers them.",
+        is_asked=True,
     ),
     Metric(
         "sage_replay_memory_complete",
         "gauge",
         "1 if nothing is missing in the memory of request nonces, 0 while something from before "
         "may be: then every client needs a challenge.",
+        is_asked=True,
     ),
     Metric(
         "sage_verify_cache_lookups_total",
@@ -312,6 +320,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "What the system lets all of them have: the limit of the control group, else the memory of "
         "the machine.",
         "bytes",
+        is_asked=True,
     ),
     Metric(
         "sage_spans_dropped_total",

@@ -1,0 +1,168 @@
+"""From tallies to Prometheus: as a collector of this process, and as values that processes share.
+
+Several processes share through the files of prometheus_client's multi-process mode, a set for each
+process, in the directory that ``PROMETHEUS_MULTIPROC_DIR`` names. A process writes there what its
+tallies say, on top of what it found: a process that has the name of one that ended goes on from
+its numbers, so that no counter falls.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import values
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from sage_native.observability.metrics.tallies import Spread, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from prometheus_client.core import Metric as Exposed
+
+    from sage_native.observability.metrics.definitions import Metric
+    from sage_native.observability.metrics.tallies import Family
+
+__all__ = ["SharedValues", "TallyCollector"]
+
+_LIVE = "livesum"
+
+
+class TallyCollector(Collector):
+    """Collects families of this process when they are scraped.
+
+    Args:
+        families: Which.
+        refresh: Called before, to bring their numbers up to date.
+    """
+
+    def __init__(self, families: Sequence[Family], refresh: Callable[[], None]) -> None:
+        self._families = families
+        self._refresh = refresh
+
+    def describe(self) -> Iterable[Exposed]:
+        """Name the metrics, for a registry that looks for names that are there twice."""
+        return [_exposed(family.definition) for family in self._families]
+
+    def collect(self) -> Iterable[Exposed]:
+        """Return everything as prometheus_client has it."""
+        self._refresh()
+        return [_filled(family) for family in self._families]
+
+
+def _exposed(definition: Metric) -> Any:  # noqa: ANN401 - three classes without a base for add_metric
+    kinds = {
+        "counter": CounterMetricFamily,
+        "gauge": GaugeMetricFamily,
+        "histogram": HistogramMetricFamily,
+    }
+    return kinds[definition.kind](definition.name, definition.help, labels=definition.label_names)
+
+
+def _filled(family: Family) -> Exposed:
+    exposed = _exposed(family.definition)
+    for labels, numbers in family.series():
+        if isinstance(numbers, Tally):
+            if numbers.value is not None:
+                exposed.add_metric(labels, numbers.value)
+        else:
+            exposed.add_metric(labels, _buckets(numbers), sum_value=numbers.total)
+    filled: Exposed = exposed
+    return filled
+
+
+def _buckets(spread: Spread) -> list[tuple[Any, ...]]:
+    exemplars = dict(spread.exemplars)
+    bounds = [*map(floatToGoString, spread.bounds), "+Inf"]
+    buckets: list[tuple[Any, ...]] = []
+    for at, (bound, count) in enumerate(zip(bounds, accumulate(spread.counts), strict=True)):
+        exemplar = exemplars.get(at)
+        if exemplar is None:
+            buckets.append((bound, count))
+        else:
+            trace_id, measured, at_s = exemplar
+            buckets.append((bound, count, Exemplar({"trace_id": trace_id}, measured, at_s)))
+    return buckets
+
+
+class SharedValues:
+    """The values of this process in the files that processes share.
+
+    Args:
+        place: The name of this process in them; its id if it is None.
+    """
+
+    def __init__(self, place: str | None = None) -> None:
+        self._kind = values.ValueClass
+        if place is not None:
+            self._kind = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
+        self._held: dict[int, list[_Held]] = {}
+        self._lock = threading.Lock()
+
+    def write(self, families: Iterable[Family]) -> None:
+        """Write what has changed since the last time.
+
+        Cost: about 1 µs for each number that has changed.
+        """
+        with self._lock:
+            for family in families:
+                for labels, numbers in family.series():
+                    held = self._held.get(id(numbers))
+                    if held is None:
+                        held = self._held[id(numbers)] = self._made(family, labels, numbers)
+                    for one, value in zip(held, _numbers(numbers), strict=True):
+                        one.write(value)
+
+    def _made(self, family: Family, told: tuple[str, ...], numbers: Tally | Spread) -> list[_Held]:
+        definition = family.definition
+        labels = dict(zip(definition.label_names, told, strict=True))
+        if isinstance(numbers, Tally):
+            return [_Held(self._kind, definition, "", labels)]
+        bounds = [*map(floatToGoString, numbers.bounds), "+Inf"]
+        return [
+            _Held(self._kind, definition, "_sum", labels),
+            *(_Held(self._kind, definition, "_bucket", {**labels, "le": one}) for one in bounds),
+        ]
+
+
+class _Held:
+    """One number in the files, and what another process of this name had left there."""
+
+    __slots__ = ("_base", "_value", "_written")
+
+    def __init__(
+        self, made: Callable[..., Any], definition: Metric, suffix: str, labels: dict[str, str]
+    ) -> None:
+        kind, name = definition.kind, definition.name
+        mode = {"multiprocess_mode": _LIVE} if kind == "gauge" else {}
+        self._value = made(
+            kind,
+            name.removesuffix("_total"),
+            name + suffix,
+            tuple(labels),
+            tuple(labels.values()),
+            definition.help,
+            **mode,
+        )
+        self._base = 0.0 if kind == "gauge" else self._value.get()
+        self._written: float | None = None
+
+    def write(self, value: float) -> None:
+        if value != self._written:
+            self._value.set(self._base + value)
+            self._written = value
+
+
+def _numbers(numbers: Tally | Spread) -> list[float]:
+    if isinstance(numbers, Tally):
+        return [numbers.value or 0.0]
+    return [numbers.total, *numbers.counts]

@@ -1,0 +1,127 @@
+"""Numbers that are kept elsewhere, and read when they are wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_native.counting import operation_counts
+from sage_native.observability.tracing.drops import spans_dropped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    from sage_native.counting import OperationCounts
+    from sage_native.keys import KeyCacheStatistics
+    from sage_native.observability.metrics.tallies import Tallies
+
+    Source: TypeAlias = Callable[[Tallies], None]
+
+__all__ = ["DroppedLines", "KeyCaches", "NativeCounts", "ResidentMemory", "memory_limit_bytes"]
+
+_NS = 1e-9
+
+
+class NativeCounts:
+    """What the native module has counted since this was made: one crossing reads everything."""
+
+    def __init__(self) -> None:
+        self._before = operation_counts()
+
+    def __call__(self, tallies: Tallies) -> None:
+        """Bring the tallies up to date."""
+        for operation, counts in operation_counts().items():
+            kind = "encryption" if operation in {"seal", "open"} else "signature"
+            since = _since(self._before[operation], counts)
+            done = tallies[f"sage_{kind}_operations_total"]
+            done.tally(operation, "ok").set(since.calls - since.refused)
+            done.tally(operation, "refused").set(since.refused)
+            if kind == "encryption":
+                tallies["sage_encryption_bytes_total"].tally(operation).set(since.plaintext_len)
+            took = tallies[f"sage_{kind}_duration_seconds"].spread(operation)
+            took.set(since.took, since.took_ns * _NS)
+
+
+def _since(before: OperationCounts, now: OperationCounts) -> OperationCounts:
+    return now._replace(
+        calls=now.calls - before.calls,
+        refused=now.refused - before.refused,
+        plaintext_len=now.plaintext_len - before.plaintext_len,
+        took_ns=now.took_ns - before.took_ns,
+        took=[after - first for first, after in zip(before.took, now.took, strict=True)],
+    )
+
+
+class KeyCaches:
+    """What caches of verifying keys have done, added up.
+
+    Args:
+        read: Returns the statistics of each cache there is.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[KeyCacheStatistics]]) -> None:
+        self._read = read
+
+    def __call__(self, tallies: Tallies) -> None:
+        """Bring the tallies up to date."""
+        found = list(self._read())
+        lookups = tallies["sage_verify_cache_lookups_total"]
+        lookups.tally("hit").set(sum(one.hits for one in found))
+        lookups.tally("miss").set(sum(one.decoded_hits + one.misses for one in found))
+        keys = tallies["sage_verify_cache_keys"]
+        keys.tally("expanded").set(sum(one.expanded for one in found))
+        keys.tally("decoded").set(sum(one.registered - one.expanded for one in found))
+        tallies["sage_verify_cache_bytes"].tally().set(sum(one.used_bytes for one in found))
+        promotions = tallies["sage_verify_cache_promotions_total"]
+        promotions.tally().set(sum(one.promotions for one in found))
+        evictions = tallies["sage_verify_cache_evictions_total"]
+        evictions.tally().set(sum(one.evictions for one in found))
+
+
+class ResidentMemory:
+    """The memory of this process, where the system tells it.
+
+    Args:
+        listener: Whose worker this process is.
+    """
+
+    def __init__(self, listener: str) -> None:
+        self._listener = listener
+
+    def __call__(self, tallies: Tallies) -> None:
+        """Bring the tally up to date."""
+        if sys.platform == "linux":
+            pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+            resident = tallies["sage_process_resident_memory_bytes"].tally(self._listener)
+            resident.set(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+class DroppedLines:
+    """Spans and lines of the log that were lost in this process."""
+
+    def __call__(self, tallies: Tallies) -> None:
+        """Bring the tallies up to date."""
+        tallies["sage_spans_dropped_total"].tally().set(spans_dropped())
+        writer = sys.modules.get("sage_native.observability.writer")
+        if writer is not None:
+            tally = tallies["sage_log_lines_dropped_total"].tally()
+            tally.set(max(tally.value or 0, writer.dropped_count()))
+
+
+def memory_limit_bytes() -> int | None:
+    """Return what this process's control group may take, else what the machine has.
+
+    None if neither is told.
+    """
+    limits = []
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        # There may be no such group, and it may say ``max``.
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(Path(path).read_text("ascii")))
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(limits, default=None)
