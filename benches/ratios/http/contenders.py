@@ -117,6 +117,8 @@ def _overrides(directory: Path, port: int, workers: int) -> dict[str, str]:
         "server.port": str(port),
         "server.workers": str(workers),
         "admin.enabled": "false",
+        # The peer has none; what they cost is measured by itself.
+        "metrics.enabled": "false",
         "session.max_age": "1d",
         "session.idle_timeout": "1d",
         **{f"limits.{limit}.{part}": "1000000" for limit in _LIMITS for part in ("rate", "burst")},
