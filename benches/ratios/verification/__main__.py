@@ -11,6 +11,7 @@ from benches.ratios import docs
 from benches.ratios.clock import ClockProbe
 from benches.ratios.facts import facts
 
+from . import dalek
 from .measure import FULL, QUICK, Measurement
 from .results import Report
 from .tables import lines
@@ -27,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     options = _parser().parse_args(arguments)
     effort = QUICK if options.quick else FULL
-    report = Measurement(ClockProbe(), effort, notice=_notice).report(facts())
+    _notice("building ed25519-dalek")
+    peer = dalek.load()
+    measurement = Measurement(ClockProbe(), effort, peer, notice=_notice)
+    report = measurement.report({**facts(), "ed25519-dalek": dalek.version()})
     _notice("")
     print("\n".join(lines(report)))
     if options.json:

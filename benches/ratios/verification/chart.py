@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LINES = {
     "pyca": ("pyca, one by one", "#d9772b"),
     "PyNaCl": ("PyNaCl, one by one", "#9a6bb5"),
+    "dalek": ("dalek's batch, one verdict for all", "#c05a7e"),
     "cold": ("verify_many, cold keys", "#2f9e72"),
     "one key": ("verify_many, one key for all", "#b8a13a"),
     "expanded": ("verify_many, expanded keys", "#9bb8d6"),
@@ -31,7 +32,7 @@ def draw(report: Report, path: Path) -> None:
     """Write ``path.svg`` and ``path.png``."""
     batch_len = report.wrong[0].batch_len
     with mpl.rc_context(STYLE):
-        canvas, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.1), sharey=True)
+        canvas, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.3), sharey=True)
         _draw_lines(left, report, "batch")
         _draw_lines(right, report, "keys")
         left.set_xlabel("signatures in a batch, each of another key")
@@ -39,7 +40,7 @@ def draw(report: Report, path: Path) -> None:
         left.set_ylabel("µs for each signature (band: 10 % – 90 %)")
         handles, labels = left.get_legend_handles_labels()
         canvas.legend(handles, labels, loc="upper center", frameon=False, ncols=3)
-        canvas.tight_layout(rect=(0, 0, 1, 0.89))
+        canvas.tight_layout(rect=(0, 0, 1, 0.85))
         canvas.savefig(
             path.with_suffix(".svg"), transparent=True, metadata={"Date": None, "Creator": None}
         )

@@ -17,7 +17,18 @@ from sage_native.keys import VerifyingKeyCache
 
 from .cases import signed, spoilt
 from .results import KeyTable, Point, Report, WrongBatch
-from .ways import all_at_once, by_chance, cached, cold, expanded, one_key, pyca, pynacl, warm
+from .ways import (
+    all_at_once,
+    by_chance,
+    cached,
+    cold,
+    dalek,
+    expanded,
+    one_key,
+    pyca,
+    pynacl,
+    warm,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
     from benches.ratios.interleave import Round
 
     from .cases import Cases
+    from .dalek import Dalek
     from .results import Against
     from .ways import Way
 
@@ -62,22 +74,24 @@ QUICK = Effort(slice_ns=1_000_000, round_count=5, steady_count=3, pass_count=1)
 
 
 class Measurement:
-    """Measures everything, with one clock probe and one effort."""
+    """Measures everything, with one clock probe and one effort, beside dalek."""
 
     def __init__(
         self,
         probe: ClockProbe,
         effort: Effort,
+        peer: Dalek,
         sizes: Sizes = ALL,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._probe = probe
         self._effort = effort
+        self._peer = peer
         self._sizes = sizes
         self._notice = notice
 
     def report(self, facts: dict[str, object]) -> Report:
-        """Measure all, about a minute in full.
+        """Measure all, a few minutes in full.
 
         Raises:
             WrongVerdictError: A way gave a wrong verdict.
@@ -113,6 +127,7 @@ class Measurement:
             expanded(cases, batches),
             one_key(signed(1, count)),
             cold(cases, batches),
+            dalek(cases, batches, self._peer),
             pyca(cases, batches),
             pynacl(cases, batches),
         ]
@@ -129,6 +144,7 @@ class Measurement:
         ways = [
             cached(cases, batches, cache),
             cold(cases, batches),
+            dalek(cases, batches, self._peer),
             pyca(cases, batches),
             pynacl(cases, batches),
         ]

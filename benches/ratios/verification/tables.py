@@ -16,6 +16,7 @@ WAYS = {
     "expanded": "`expand()`",
     "cold": "`verify_many`, cold",
     "one key": "`verify_many`, one key",
+    "dalek": "dalek, whole batch",
     "pyca": "pyca",
     "PyNaCl": "PyNaCl",
 }
@@ -37,7 +38,10 @@ def lines(report: Report) -> Iterator[str]:
 
 def _about(report: Report) -> Iterator[str]:
     machine, table = report.facts["machine"], report.table
-    yield f"* Processor: {machine['cpu']}, class *{machine['class']}*; {machine['openssl']}"
+    libraries = [machine["openssl"]]
+    if "ed25519-dalek" in report.facts:  # not in runs that were recorded before it stood beside
+        libraries.append(f"ed25519-dalek {report.facts['ed25519-dalek']}")
+    yield f"* Processor: {machine['cpu']}, class *{machine['class']}*; {', '.join(libraries)}"
     yield f"* Taken: {report.facts['taken_at']} at commit `{report.facts['commit']}`"
     yield (
         f"* Memory: {table.key_len:,} bytes for a registered key, {table.table_len:,} bytes for its"

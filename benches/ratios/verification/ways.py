@@ -4,12 +4,13 @@
 * *expanded*: ``verify_many`` with keys that the caller has expanded.
 * *one key*: ``verify_many`` with one key for all, nothing known before.
 * *cache*: ``VerifyingKeyCache.verify_many`` with keys that are registered.
+* *dalek*: ``verify_batch`` of ed25519-dalek with kept key objects, one verdict for the whole batch.
 * *pyca*, *PyNaCl*: one signature after the other, with kept key objects.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from benches.ratios.sides import Arguments
-    from sage_native.keys import VerifyingKey
 
     from .cases import Cases
+    from .dalek import Dalek
 
-    WayName: TypeAlias = Literal["cache", "expanded", "cold", "one key", "pyca", "PyNaCl"]
+    WayName: TypeAlias = Literal["cache", "expanded", "cold", "one key", "dalek", "pyca", "PyNaCl"]
     Batches: TypeAlias = Callable[[], list[int]]
 
 # Valid signatures after which the cache builds a table.
@@ -79,14 +80,14 @@ def by_chance(cases: Cases, batch_len: int, seed: int = 7) -> Batches:
 
 def cold(cases: Cases, batches: Batches) -> Way:
     """Verify from raw keys."""
-    return _ours("cold", verify_many, cases, cases.keys, batches)
+    return _at_once("cold", verify_many, cases, cases.keys, batches)
 
 
 def expanded(cases: Cases, batches: Batches) -> Way:
     """Verify with keys that have their tables."""
     known = {key: key.expand() for key in set(cases.verifying_keys)}
     keys = [known[key] for key in cases.verifying_keys]
-    return _ours("expanded", verify_many, cases, keys, batches)
+    return _at_once("expanded", verify_many, cases, keys, batches)
 
 
 def one_key(cases: Cases) -> Way:
@@ -99,7 +100,7 @@ def one_key(cases: Cases) -> Way:
 
 def cached(cases: Cases, batches: Batches, cache: VerifyingKeyCache) -> Way:
     """Verify through a cache."""
-    return _ours("cache", cache.verify_many, cases, cases.verifying_keys, batches)
+    return _at_once("cache", cache.verify_many, cases, cases.verifying_keys, batches)
 
 
 def warm(cache: VerifyingKeyCache, cases: Cases) -> None:
@@ -119,6 +120,17 @@ def warm(cache: VerifyingKeyCache, cases: Cases) -> None:
         before, table_count = table_count, cache.statistics().expanded
         if table_count == before:
             return
+
+
+def dalek(cases: Cases, batches: Batches, peer: Dalek) -> Way:
+    """Verify with dalek, which says of a whole batch whether all of it verifies."""
+    keys = _objects(cases, peer.Key)
+    way = _at_once("dalek", peer.verify_batch, cases, keys, batches)
+    return replace(
+        way,
+        side=replace(way.side, seen=lambda all_verify: [all_verify]),
+        verdicts=[all(way.verdicts)],
+    )
 
 
 def pyca(cases: Cases, batches: Batches) -> Way:
@@ -146,11 +158,11 @@ def _objects(cases: Cases, load: Callable[[bytes], object]) -> list[object]:
     return [known[key] for key in cases.keys]
 
 
-def _ours(
+def _at_once(
     name: WayName,
     verify: Callable[..., object],
     cases: Cases,
-    keys: Sequence[VerifyingKey] | Sequence[bytes],
+    keys: Sequence[object],
     batches: Batches,
 ) -> Way:
     batch_len = len(batches())
