@@ -18,7 +18,8 @@ from starlette.routing import Route
 from sage_native import AeadKey, AuthenticationError, SigningKey, VerifyingKeyCache, events
 from sage_native.counting import BOUNDS_NS
 from sage_native.exceptions import ConfigurationError, StorageError, UsageError
-from sage_native.observability import RequestMiddleware
+from sage_native.gateway import measuring
+from sage_native.observability import RequestMiddleware, writer
 from sage_native.observability import metrics as package
 from sage_native.observability.metrics import MetricsMiddleware, MetricsObserver, start_metrics
 from sage_native.observability.metrics.definitions import (
@@ -31,9 +32,12 @@ from sage_native.observability.metrics.running import running_metrics
 from sage_native.observability.metrics.sources import KeyCaches
 from sage_native.observability.metrics.tallies import MAX_OPEN, Tallies
 from sage_native.observability.tracing.current import RequestTrace, request_trace
+from sage_native.observability.tracing.drops import count_dropped
+from tests.gateways import gateway_settings, open_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -284,6 +288,41 @@ def test_caches_are_read(metrics: Metrics) -> None:
     assert value(metrics, "sage_verify_cache_bytes") > 24_000
     end()
     end()
+
+
+def test_what_is_lost_is_counted(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, before = 3, value(metrics, "sage_spans_dropped_total")
+    count_dropped(lost)
+    assert value(metrics, "sage_spans_dropped_total") == before + lost
+    monkeypatch.setattr(writer, "dropped_count", lambda: 17)
+    assert value(metrics, "sage_log_lines_dropped_total") == 17
+    # Writers that were closed have taken their counts with them.
+    monkeypatch.setattr(writer, "dropped_count", lambda: 0)
+    assert value(metrics, "sage_log_lines_dropped_total") == 17
+
+
+async def test_an_embedded_gateway_is_asked(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = gateway_settings(tmp_path, {"admission.policy": "any_did_key"})
+    async with open_site(settings) as site, client(metrics.app) as http:
+        agent = site.agent()
+        sessions = [await agent.handshake() for _ in range(4)]
+        await http.get("/")
+        assert value(metrics, "sage_sessions_active") == 4
+        assert value(metrics, "sage_replay_nonces") == 4
+        assert value(metrics, "sage_replay_capacity") >= settings.replay.capacity
+        assert value(metrics, "sage_replay_memory_complete") == 0
+        assert value(metrics, "sage_verify_cache_promotions_total") == 1
+        assert value(metrics, "sage_verify_cache_lookups_total", result="hit") >= 1
+        # It is asked at most every few seconds.
+        await site.admin.delete(f"/v1/sessions/{sessions[0].session_id}")
+        await http.get("/")
+        assert value(metrics, "sage_sessions_active") == 4
+        monkeypatch.setattr(measuring, "CACHED_S", 0.0)
+        await http.get("/")
+        assert value(metrics, "sage_sessions_active") == 3
+    assert metrics._asked == []
 
 
 async def test_what_is_asked_at_a_scrape_may_fail(

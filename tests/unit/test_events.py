@@ -12,7 +12,7 @@ import pytest
 
 from sage_native import CapacityError, ReplayDetectedError, ReplaySet, ReplayWindowTable, UsageError
 from sage_native.events import Event, ReplayMemoryOpened, ReplayRefused, subscribe
-from tests.agents import NOW_MS
+from tests.agents import NOW_MS, Agents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,6 +211,18 @@ def test_windows_tell_refusals_too(told: list[Event]) -> None:
     with pytest.raises(CapacityError):
         flood()
     assert told[2:] == [ReplayRefused("full", 1)]
+
+
+def test_records_that_are_replayed_are_told(told: list[Event]) -> None:
+    client, server = Agents().pair()
+    records = client.seal_many([b"x"] * 10, now_ms=NOW_MS)
+    server.open_many(records[:5], now_ms=NOW_MS)
+    assert told == []
+    with pytest.raises(ReplayDetectedError):
+        server.open(records[0], now_ms=NOW_MS)
+    assert told == [ReplayRefused("replayed", 1)]
+    server.open_many(records, now_ms=NOW_MS)
+    assert told == [ReplayRefused("replayed", 1), ReplayRefused("replayed", 5)]
 
 
 def test_a_memory_that_is_opened_is_told(tmp_path: Path, told: list[Event]) -> None:

@@ -53,3 +53,18 @@ def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         hot.proved([key.verifying_key], bytes(32))
     assert len(hot) == 0
     assert len(hot._counts) <= 20
+
+
+def test_it_tells_what_it_has_done() -> None:
+    hot = HotKeys(max_count=1)
+    keys = [SigningKey.generate() for _ in range(2)]
+    for key in keys:
+        for _ in range(AFTER):
+            hot.proved(hot.of([key.verifying_key]), key.verifying_key_bytes)
+    hot.of([key.verifying_key for key in keys])
+    hot.proved([SigningKey.generate().verifying_key], bytes(32))
+    told = hot.statistics()
+    assert (told.hits, told.misses) == (1, 2 * AFTER + 1)
+    assert (told.promotions, told.evictions) == (2, 1)
+    assert (told.registered, told.expanded) == (1, 1)
+    assert told.used_bytes == told.budget_bytes == hot_keys.TABLE_LEN
