@@ -193,15 +193,31 @@ async def test_files_are_private_and_go_with_the_gateway() -> None:
 
 def test_supervisors_leave_each_others_files_alone(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path / "state")
-    first = MetricFiles(state)
-    other = tmp_path / "state" / "metrics" / "0"
-    first.path.rename(other)
-    second = MetricFiles(state)
-    assert other.exists()
+    first, second = MetricFiles(state), MetricFiles(state)
+    assert first.path.exists()
+    assert second.path.exists()
+    assert first.environment("public0") != second.environment("public0")
     second.close()
     second.close()
+    assert first.path.exists()
     assert not second.path.exists()
     first.close()
+
+
+def test_gauges_go_with_the_worker_of_a_place_and_counters_stay(tmp_path: Path) -> None:
+    files = MetricFiles(StateDirectory(tmp_path / "state"))
+    kinds = ("counter", "histogram", "gauge_livesum")
+    for kind in kinds:
+        for place in ("public1", "public11"):
+            (files.path / f"{kind}_{place}.db").touch()
+    files.ended("public1")
+    left = {file.name for file in files.path.glob("*.db")}
+    assert left == {
+        *(f"{kind}_public11.db" for kind in kinds),
+        "counter_public1.db",
+        "histogram_public1.db",
+    }
+    files.close()
 
 
 @in_loop

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +39,8 @@ class MetricFiles:
         with state.locked():
             for left in above.iterdir():
                 _delete_unused(left)
-            self.path = above / str(os.getpid())
+            # By no process id: supervisors in containers may share the directory and the number.
+            self.path = above / secrets.token_hex(8)
             self.path.mkdir(mode=0o700)
             self._lock_fd = _locked(self.path)
 
