@@ -109,6 +109,7 @@ async def test_every_metric_moves(live: Live) -> None:
         return {name for name, sample in samples.items() if sample not in moved} - set(NOT_MOVED)
 
     found = await until(live, still)
+    assert set(NOT_MOVED) < {one.name for one in METRICS}
     named = {name for name, _ in found}
     for one in METRICS:
         assert one.name in named or f"{one.name}_count" in named, one.name
@@ -170,6 +171,10 @@ async def test_only_metrics_are_served_there(live: Live) -> None:
             assert (await http.get(path)).status_code == 404
         assert (await http.post("/metrics")).status_code == 405
         assert (await http.head("/metrics")).status_code == 200
+    for url in (live.url, live.admin_url):
+        async with httpx2.AsyncClient(base_url=url) as http:
+            assert (await http.get("/metrics")).status_code == 404
+    assert live.metrics_url in live.log()
 
 
 @in_loop
