@@ -15,7 +15,7 @@ from sage_native.observability.fields import FIELDS
 from sage_native.observability.metrics.definitions import METRICS
 from tests.deploy.promql import faults, metrics_in, needs_prometheus, promtool
 from tests.docs.monitoring import DOCUMENT, written
-from tests.docs.walks import ROOT
+from tests.docs.walks import ROOT, walk_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +124,17 @@ def test_the_collector_names_fields_of_a_line() -> None:
     assert named <= FIELDS.keys()
     for field in re.findall(r"\| json \| (\w+)=", TEXT):
         assert field in FIELDS
+
+
+def test_the_walk(tmp_path: Path) -> None:
+    walk = walk_of("docs/MONITORING.md")
+    assert len(walk.steps) == 1
+
+    status, output = walk.run(tmp_path)
+
+    assert status == 0, output
+    assert re.search(r'sage_build_info\{version="[\d.]+"\} 1\.0$', output, re.MULTILINE)
+    served = (tmp_path / "metrics.txt").read_text("utf-8")
+    assert set(re.findall(r"^# TYPE (\S+) ", served, re.MULTILINE)) <= {
+        metric.name for metric in METRICS
+    }
