@@ -52,7 +52,6 @@ class Live:
         self._child = Child("gateway")
         self.port, self.admin_port, self.metrics_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.metrics_url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self.ledger = self._child.directory / "ledger"
         (self._child.directory / "ledger_behind.py").write_text(LEDGER)
@@ -66,6 +65,8 @@ class Live:
             "metrics.port": self.metrics_port,
             **settings,
         }
+        self.metrics_port = int(str(ours["metrics.port"]))
+        self.metrics_url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         flags = (ours["metrics.enabled"], ours.get("features.metrics", "true"))
         self._has_metrics = flags == ("true", "true")
         path = os.pathsep.join(
