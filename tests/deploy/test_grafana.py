@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / "deploy/grafana"
 DASHBOARDS: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text("utf-8"))
-    for path in (FOLDER / "dashboards").glob("*.json")
+    for path in sorted((FOLDER / "dashboards").glob("*.json"))
 }
 RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text("utf-8"))["groups"]
 RECORDED = frozenset(
