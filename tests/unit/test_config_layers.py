@@ -80,6 +80,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "logging.level": ("error", "error"),
     "logging.format": ("json", "json"),
     "logging.output": ("/var/log/sage", "/var/log/sage"),
+    "logging.audit": ("/var/log/audit", Path("/var/log/audit")),
     "tracing.enabled": ("true", True),
     "tracing.endpoint": ("http://otlp:4318", "http://otlp:4318"),
     "tracing.sample_rate": ("0.5", 0.5),
