@@ -368,7 +368,7 @@ class VerifyingKeyCache(NativeVerifyingKeyCache):  # noqa: D101 - the native cla
         Raises:
             UsageError: The batches differ in length, or ``threads`` is out of its range.
 
-        Cost: 3 to 10 µs a signature, by processor, of keys with a table, where eight or more are
+        Cost: 3 to 12 µs a signature, by processor, of keys with a table, where eight or more are
         in the batch. Keys that reach their third valid signature get a table, 100 µs each. The
         interpreter lock is released for large batches.
         """
@@ -407,8 +407,8 @@ def verify_many(
     Raises:
         UsageError: The batches differ in length, or ``threads`` is out of its range.
 
-    Cost: what its signatures cost one by one, or less (docs/performance.md, "Verification"), in one
-    crossing; spread over the threads, and some 20 µs for starting each. From about 16 short
+    Cost: a third to two thirds of what its signatures cost one by one, by processor, from eight on
+    (docs/performance.md, "Verification"), in one crossing; spread over the threads, and some 20 µs for starting each. From about 16 short
     signatures on, the interpreter lock is released.
     Source: RFC 8032 §5.1.7 with the strict checks of docs/protocol.md, "Notation".
     """

@@ -27,7 +27,6 @@ impl Field for Ifma {
     #[inline(always)]
     fn apart<W: Work>(self, work: W) -> W::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
-        #[inline(never)]
         fn run<W: Work>(work: W) -> W::Output {
             work.run()
         }

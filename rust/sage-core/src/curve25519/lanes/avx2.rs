@@ -56,12 +56,16 @@ impl Vectors for Avx2 {
     #[inline(always)]
     fn apart<W: Work>(self, work: W) -> W::Output {
         #[target_feature(enable = "avx2,fma")]
-        #[inline(never)]
         fn run<W: Work>(work: W) -> W::Output {
             work.run()
         }
-        // SAFETY: see above.
-        unsafe { run(work) }
+        // Of no unit, since `never` is not heeded on a function with features.
+        #[inline(never)]
+        fn enter<W: Work>(work: W) -> W::Output {
+            // SAFETY: see above.
+            unsafe { run(work) }
+        }
+        enter(work)
     }
 
     #[inline(always)]

@@ -143,7 +143,7 @@ impl<F: Field> Work for Combinations<'_, F> {
                         sums = sums.plus(field, &addends(field, &base, table, column));
                     }
                 }
-            } else {
+            } else if n < DIGIT_COUNT - 1 {
                 sums = sums.doubled(field, DIGIT_LEN);
             }
             let Multiple { addends, twice_z } =
