@@ -408,8 +408,8 @@ def verify_many(
         UsageError: The batches differ in length, or ``threads`` is out of its range.
 
     Cost: a third to two thirds of what its signatures cost one by one, by processor, from eight on
-    (docs/performance.md, "Verification"), in one crossing; spread over the threads, and some 20 µs for starting each. From about 16 short
-    signatures on, the interpreter lock is released.
+    (docs/performance.md, "Verification"), in one crossing; spread over the threads, and some 20 µs
+    for starting each. From about 16 short signatures on, the interpreter lock is released.
     Source: RFC 8032 §5.1.7 with the strict checks of docs/protocol.md, "Notation".
     """
     import numpy as np  # noqa: PLC0415 - batches alone need numpy
