@@ -1,12 +1,36 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from sage_native._native import (  # noqa: TID251 - no public name takes a path
+    _curve25519_paths,
+    _take_curve25519_path,
+)
 from tests.published.table import OWN, TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize("name", [*TABLE, *OWN])
 def test_every_case_of_a_file(name: str) -> None:
+    run, expected = {**TABLE, **OWN}[name]
+    assert run() == expected
+
+
+@pytest.fixture(params=_curve25519_paths())
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A path that verification takes; the fastest again afterwards."""
+    _take_curve25519_path(request.param)
+    yield request.param
+    _take_curve25519_path(None)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("name", ["wycheproof ed25519_test.json", "ed25519_strict.json"])
+def test_every_signature_on_every_path(name: str) -> None:
     run, expected = {**TABLE, **OWN}[name]
     assert run() == expected
 

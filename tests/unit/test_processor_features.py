@@ -49,7 +49,7 @@ def run(**variables: str) -> dict[str, Any]:
         env=environment,
         stdout=subprocess.PIPE,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
