@@ -1,7 +1,8 @@
 """The servers that are compared: our gateway, its peer, and the same server saying hello.
 
 * Ours is ``sage-native serve`` with the profile ``dev``: SQLite, an identity, an
-  application that echoes. The limits of rates are there, and so high that nothing is refused.
+  application that echoes. The limits of rates are there, and so high that nothing is refused. As
+  the peer it writes no line for each request, and counts no metrics.
 * The peer is `benches.peers.gateway`, with the same clients and as surely on disk.
 * Hello is our worker processes with another application in them: the same server, the same options.
 
@@ -117,7 +118,9 @@ def _overrides(directory: Path, port: int, workers: int) -> dict[str, str]:
         "server.port": str(port),
         "server.workers": str(workers),
         "admin.enabled": "false",
-        # The peer has none; what they cost is measured by itself.
+        # As the peer: no metrics, whose cost is measured by itself, and no line for a request that
+        # went well.
+        "logging.level": "warning",
         "metrics.enabled": "false",
         "session.max_age": "1d",
         "session.idle_timeout": "1d",
