@@ -94,10 +94,7 @@ class DidRegistry:
         Cost: about 1 µs for a DID that is remembered.
         """
         if not fresh:
-            # Only what is a DID is remembered.
-            keys = self._known.find(did)
-            if keys is None:
-                keys = self._unknown.find(did)
+            keys = self.remembered(did)
             if keys is not None:
                 return keys
         check_did(did)
@@ -111,6 +108,14 @@ class DidRegistry:
             lookup.add_done_callback(lambda done: self._looked_up(did, done))
         # Shielded: who is cancelled takes no answer away from the others.
         return await asyncio.shield(lookup)
+
+    def remembered(self, did: str) -> Keys | None:
+        """Return what ``resolve`` would return without asking the store; None if it would ask.
+
+        Cost: about 0.5 µs.
+        """
+        keys = self._known.find(did)
+        return self._unknown.find(did) if keys is None else keys
 
     def remembers(self, did: str, key: bytes) -> bool:
         """Tell whether a DID is remembered to list a key, without asking the store.

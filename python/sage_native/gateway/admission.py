@@ -55,4 +55,5 @@ class ClientAdmission:
         """
         if self._listed is not None and did not in self._listed:
             return ()
-        return self.hot_keys.of(await self.registry.resolve(did))
+        keys = self.registry.remembered(did)
+        return self.hot_keys.of(await self.registry.resolve(did) if keys is None else keys)

@@ -47,7 +47,8 @@ class SessionRow:
     restored: bool = False
 
     def __post_init__(self) -> None:
-        check_metadata(self.metadata)
+        if self.metadata:
+            check_metadata(self.metadata)
 
     def is_over(self, now_ms: int, grace_ms: int = 0) -> bool:
         """Tell whether the session has ended by age, or by a silence longer than allowed and grace.

@@ -101,9 +101,14 @@ class TokenBuckets:
         Returns:
             0.0 if there is one now.
         """
-        first, second = self._slots_of(key)
-        start_s = max(min(self._full_at[first], self._full_at[second]), now_s)
-        return max(start_s - now_s - self._span_s + self._interval_s, 0.0)
+        # Written out, as ``take`` is.
+        chosen = hash(self._salt + key if isinstance(key, str) else self._salt_bytes + key)
+        full_at = self._full_at
+        first_s = full_at[chosen & self._mask]
+        second_s = full_at[chosen >> 32 & self._mask]
+        start_s = first_s if first_s < second_s else second_s  # noqa: FURB136
+        wait_s = start_s - now_s - self._span_s + self._interval_s
+        return wait_s if wait_s > 0 else 0.0
 
     def charge(self, key: str | bytes, now_s: float) -> float:
         """Take a token in any case, on credit if there is none.
