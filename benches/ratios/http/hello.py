@@ -65,7 +65,8 @@ def main() -> None:
     """Start the workers and wait until told to stop; or be one of them."""
     handler = sys.argv.pop(1)
     if sys.argv[1] == "public":
-        vars(worker)["create_app"] = lambda _settings: {"plain": plain, "reading": reading}[handler]
+        app = {"plain": plain, "reading": reading}[handler]
+        vars(worker)["_APPS"]["public"] = lambda _settings: app
         worker.main()
     else:
         _supervise(handler, port=int(sys.argv[1]), worker_count=int(sys.argv[2]))
