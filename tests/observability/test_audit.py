@@ -14,9 +14,9 @@ from sage_native import events
 from sage_native.gateway import AdminApp, PublicApp
 from sage_native.gateway.limits import ClientAddresses
 from sage_native.gateway.observing import Observing
-from sage_native.observability import ObservedRequest, audit
+from sage_native.observability import audit
 from sage_native.observability.audit import AuditLog
-from sage_native.observability.context import current_request
+from sage_native.observability.context import current_scope
 from tests.gateways import Site, open_site
 from tests.security.gateway.arena import age, attack_settings
 
@@ -201,8 +201,8 @@ def test_the_address_is_that_behind_a_trusted_proxy(path: Path) -> None:
     for client in ("10.0.0.1", "203.0.113.1"):
         headers = [(b"x-forwarded-for", b"203.0.113.9")]
         scope = {"type": "http", "method": "GET", "headers": headers, "client": (client, 1)}
-        token = current_request.set(ObservedRequest(scope))
+        token = current_scope.set(scope)
         log(events.OperatorActed("token_refused", None, "refused"))
-        current_request.reset(token)
+        current_scope.reset(token)
     log.close()
     assert [line["address"] for line in lines(path)] == ["203.0.113.9", "203.0.113.1"]

@@ -19,7 +19,7 @@ from sage_native import SigningKey, events
 from sage_native.exceptions import StorageError, UsageError
 from sage_native.observability import RequestMiddleware
 from sage_native.observability.access import RequestLog
-from sage_native.observability.context import bind, current_request, unbind
+from sage_native.observability.context import bind, current_scope, unbind
 from sage_native.observability.event_lines import EventLog
 from sage_native.observability.fields import FIELDS, Field, Kind
 from sage_native.observability.logging import LogOutput, configure_logging, logger
@@ -278,7 +278,7 @@ async def test_a_line_for_each_request(
         "status": 200,
         "sent_len": 4,
     }
-    assert current_request.get() is None
+    assert current_scope.get() is None
 
 
 async def test_whose_request_it_was_is_a_pseudonym(

@@ -14,6 +14,8 @@ from starlette.routing import Route
 from sage_native.observability import ObservedRequest, RequestMiddleware
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -233,11 +235,12 @@ def test_requests_have_names_of_their_own() -> None:
     ],
 )
 def test_a_name_is_taken_from_those_who_are_trusted(given: bytes, *, is_taken: bool) -> None:
-    scope = http_scope(headers=[(b"x-request-id", given)])
-    trusted = ObservedRequest(scope, lambda of: of is scope).request_id
-    assert (trusted == given.decode("latin-1")) is is_taken
-    assert ObservedRequest(scope, lambda _: False).request_id != given.decode("latin-1")
-    assert ObservedRequest(scope).request_id != given.decode("latin-1")
+    def named(trusts: Callable[[Scope], bool] | None) -> str:
+        return ObservedRequest(http_scope(headers=[(b"x-request-id", given)]), trusts).request_id
+
+    assert (named(lambda scope: scope["type"] == "http") == given.decode("latin-1")) is is_taken
+    assert named(lambda _: False) != given.decode("latin-1")
+    assert named(None) != given.decode("latin-1")
 
 
 def test_of_two_names_neither_is_taken() -> None:

@@ -5,6 +5,8 @@
   the peer it writes no line for each request, and counts no metrics.
 * The peer is `benches.peers.gateway`, with the same clients and as surely on disk.
 * Hello is our worker processes with another application in them: the same server, the same options.
+* Nobody watches ours or hello, since nobody watches the peer; `watched` is ours with logs of every
+  request, metrics, and a trace of every hundredth.
 
 All of them know `CLIENT_COUNT` registered clients, or none if they only say hello.
 """
@@ -32,6 +34,7 @@ from .agents import Clients
 from .servers import Server, free_port, start
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SERVER_SEED = bytes(range(32))
@@ -52,21 +55,49 @@ class Contender:
     clients: Clients
 
 
-def ours(directory: Path, *, workers: int = 1, client_count: int | None = None) -> Contender:
+def ours(
+    directory: Path,
+    *,
+    workers: int = 1,
+    client_count: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Contender:
     """Start our gateway, its state in a directory that is not there yet."""
     clients = Clients(SigningKey(SERVER_SEED).verifying_key, client_count or CLIENT_COUNT)
     _prepare(directory, clients)
     port = free_port()
-    assignments = [f"{key}={value}" for key, value in _overrides(directory, port, workers).items()]
+    overrides = {**_overrides(directory, port, workers), **(settings or {})}
     command = ["-c", "from sage_native.cli import main; main()", "serve", "--profile", "dev"]
-    for assignment in assignments:
-        command += ["--set", assignment]
+    for key, value in overrides.items():
+        command += ["--set", f"{key}={value}"]
     return Contender(start("our gateway", command, port, log=directory / "log"), clients)
+
+
+def watched(directory: Path, *, traces_url: str) -> Contender:
+    """Start our gateway with one worker, as `ours`, and watch it as an operator would."""
+    settings = {
+        "logging.level": "info",
+        "logging.format": "json",
+        "logging.output": str(directory / "requests.log"),
+        "metrics.enabled": "true",
+        "metrics.port": str(free_port()),
+        "tracing.enabled": "true",
+        "tracing.endpoint": traces_url,
+        "tracing.sample_rate": "0.01",
+    }
+    return ours(directory, settings=settings)
+
+
+def unwatched(directory: Path) -> Contender:
+    """Start our gateway with one worker in which nothing that watches was even started."""
+    clients = Clients(SigningKey(SERVER_SEED).verifying_key, CLIENT_COUNT)
+    _prepare(directory, clients)
+    return Contender(hello(directory, "gateway"), clients)
 
 
 def hello(directory: Path, handler: str, *, workers: int = 1) -> Server:
     """Start our gateway's server with a handler of `benches.ratios.http.hello` in it."""
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o700, exist_ok=True)
     port = free_port()
     source = {"profile": "dev", "file": None, "overrides": _overrides(directory, port, workers)}
     return start(

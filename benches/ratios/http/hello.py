@@ -1,11 +1,12 @@
-"""The raw hello-world handlers beside which record requests are measured.
+"""What is served unobserved: raw hello-world handlers, and the gateway itself.
 
 `plain` is the smallest ASGI handler there is: it reads nothing and answers a constant. `reading`
-also reads the body of its request, as a handler of records must.
+also reads the body of its request, as a handler of records must. `gateway` is ours, as it is when
+nobody watches: no log, no metrics, no traces.
 
-``python -m benches.ratios.http.hello plain|reading PORT WORKERS`` serves one in the gateway's own
-worker processes, with another application in them: the same server with the same options. The
-settings come from the environment, as those of the gateway's workers do.
+``python -m benches.ratios.http.hello plain|reading|gateway PORT WORKERS`` serves one in the
+gateway's own worker processes: the same server with the same options. The settings come from the
+environment, as those of the gateway's workers do.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sage_native.gateway import worker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
+    from typing import Self
 
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -61,12 +63,30 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"lifespan.{step}.complete"})
 
 
+class _Unobserved:
+    """In place of what watches a worker."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def watch(self, _app: object) -> None:
+        return None
+
+
 def main() -> None:
     """Start the workers and wait until told to stop; or be one of them."""
     handler = sys.argv.pop(1)
     if sys.argv[1] == "public":
-        app = {"plain": plain, "reading": reading}[handler]
-        vars(worker)["_APPS"]["public"] = lambda _settings: app
+        vars(worker)["Observing"] = _Unobserved
+        if handler != "gateway":
+            app = {"plain": plain, "reading": reading}[handler]
+            vars(worker)["_APPS"]["public"] = lambda _settings: app
         worker.main()
     else:
         _supervise(handler, port=int(sys.argv[1]), worker_count=int(sys.argv[2]))

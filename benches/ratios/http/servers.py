@@ -93,7 +93,7 @@ def start(  # noqa: PLR0913  # what differs from server to server
         process = subprocess.Popen(  # noqa: S603  # our own words
             [sys.executable, *command],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            env={**os.environ, "PYTHONPATH": _path(), **(environment or {})},
             stdout=said,
             stderr=said,
         )
@@ -105,6 +105,10 @@ def start(  # noqa: PLR0913  # what differs from server to server
         time.sleep(0.05)
     server.stop()
     raise RuntimeError(f"{name} did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _path() -> str:
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 
 def _is_ready(port: int, target: str) -> bool:

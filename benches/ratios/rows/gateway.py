@@ -50,7 +50,8 @@ _SOME_PATH = "/v1/sessions/01234567-89ab-cdef-0123-456789abcdef/messages"
 
 
 @cache
-def _directory() -> Path:
+def scratch() -> Path:
+    """Return a directory for the state of servers; it is gone when the run is over."""
     directory = tempfile.TemporaryDirectory(prefix="sage-bench-")
     backends.at_close(directory.cleanup)
     backends.at_close(_forget)
@@ -58,20 +59,20 @@ def _directory() -> Path:
 
 
 def _forget() -> None:
-    for made in (_directory, _ours, _peer, _hello, _load, _sessions, _warm_up):
+    for made in (scratch, _ours, _peer, _hello, _load, _sessions, _warm_up):
         made.cache_clear()
 
 
 @cache
 def _ours(workers: int) -> Contender:
-    started = contenders.ours(_directory() / f"ours-{workers}", workers=workers)
+    started = contenders.ours(scratch() / f"ours-{workers}", workers=workers)
     backends.at_close(started.server.stop)
     return started
 
 
 @cache
 def _peer(workers: int, routes: Routes) -> Contender:
-    directory = _directory() / f"peer-{workers}-{routes}"
+    directory = scratch() / f"peer-{workers}-{routes}"
     started = contenders.peer(directory, workers=workers, routes=routes)
     backends.at_close(started.server.stop)
     return started
@@ -79,7 +80,7 @@ def _peer(workers: int, routes: Routes) -> Contender:
 
 @cache
 def _hello(handler: str, workers: int) -> Server:
-    started = contenders.hello(_directory() / f"{handler}-{workers}", handler, workers=workers)
+    started = contenders.hello(scratch() / f"{handler}-{workers}", handler, workers=workers)
     backends.at_close(started.stop)
     return started
 
@@ -127,20 +128,18 @@ def _warm_up(contender: Contender) -> None:
 
 
 @cache
-def _sessions(workers: int) -> list[Session]:
-    ours = _ours(workers)
-    _load(ours.server).refresh()
-    _load(ours.server).run(ours.clients.handshakes(SESSION_COUNT))
-    sessions = ours.clients.sessions.copy()
-    ours.clients.sessions.clear()
+def _sessions(contender: Contender) -> list[Session]:
+    _load(contender.server).refresh()
+    _load(contender.server).run(contender.clients.handshakes(SESSION_COUNT))
+    sessions = contender.clients.sessions.copy()
+    contender.clients.sessions.clear()
     return sessions
 
 
-def _records(workers: int) -> Side:
-    sessions = _sessions(workers)
-    return _side(
-        _ours(workers).server, lambda: echoes(sessions, PLAINTEXT, RECORD_COUNT), RECORD_COUNT
-    )
+def records(contender: Contender) -> Side:
+    """Send records to a gateway of ours, and open their echoes."""
+    sessions = _sessions(contender)
+    return _side(contender.server, lambda: echoes(sessions, PLAINTEXT, RECORD_COUNT), RECORD_COUNT)
 
 
 def _greetings(handler: str, workers: int) -> Side:
@@ -166,7 +165,7 @@ def _row_16(workers: int, handler: str) -> Row:
     name = f"hello world that {reads}, same server"
 
     def sides() -> tuple[Side, Side]:
-        return _records(workers), _greetings(handler, workers)
+        return records(_ours(workers)), _greetings(handler, workers)
 
     if workers == 1 and handler == "reading":
         return Row(16, operation, name, sides, 0.6, 0.92)

@@ -136,7 +136,8 @@ def _peer_open_now() -> Side:
     return Side(call, partial(sealed_by, pair.client, pair.now_ms))
 
 
-def _our_open_many(length: int) -> Side:
+def our_open_many(length: int) -> Side:
+    """Open batches of records, each of its own session."""
     pair = OurPair.shaken()
     sessions, now_ms = {UUID(pair.server.session_id).bytes: pair.server}, pair.now_ms
 
@@ -197,7 +198,7 @@ def _peer_seal_each(length: int) -> Side:
 
 
 def _opening_many(length: int) -> tuple[Side, Side]:
-    return _our_open_many(length), _peer_open_each(length)
+    return our_open_many(length), _peer_open_each(length)
 
 
 def _sealing_many(length: int) -> tuple[Side, Side]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
     from sage_native.gateway.heads import RequestHead
+    from sage_native.gateway.watch import Watch
 
 __all__ = ["HEAD_S", "MAX_HEAD_LEN", "UNREAD_S", "SweptProtocol", "sweep_for_ever"]
 
@@ -92,6 +93,9 @@ class SweptProtocol(HttpToolsProtocol):
     # The request whose chunks are coming, and how much came since the last byte of its body.
     _chunked: Cycle | None = None
     _framing_len = 0
+    # Who watches the requests.
+    watch: Watch | None = None
+
     # Whether the parser stands before the beginning of a request, and how many have begun.
     _is_between = True
     _begun_count = 0
@@ -108,6 +112,7 @@ class SweptProtocol(HttpToolsProtocol):
         head_s: float = HEAD_S,
         unread_s: float = UNREAD_S,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
+        watch: Watch | None = None,
     ) -> type[SweptProtocol]:
         """Return the class with the limits of one worker."""
         places = Places(max_connections, trusted=trusted_proxies)
@@ -117,6 +122,7 @@ class SweptProtocol(HttpToolsProtocol):
             "answer_heads": AnswerHeads(),
             "head_s": head_s,
             "unread_s": unread_s,
+            "watch": watch,
         }
         return type(cls.__name__, (cls,), members)
 

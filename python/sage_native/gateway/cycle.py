@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -64,6 +65,7 @@ class Cycle:
         "_left_len",
         "_owes_continue",
         "_protocol",
+        "_status",
         "body",
         "disconnected",
         "keep_alive",
@@ -93,6 +95,7 @@ class Cycle:
         self._has_news = False
         self._event: asyncio.Event | None = None
         self._head: AnswerHead | None = None
+        self._status: int | None = None
         self._is_begun = False
 
     def came(self, data: bytes) -> None:
@@ -114,16 +117,25 @@ class Cycle:
             self._event.set()
 
     async def run(self, app: Application) -> None:
-        """Have the application answer."""
+        """Have the application answer, and tell who watches when that is over."""
+        watch, started_s = self._protocol.watch, 0.0
+        if watch is not None:
+            started_s = perf_counter()
+            app = watch.begin(self.scope) or app
+        error = None
         try:
             result = await app(self.scope, self.receive, self.send)
-        except BaseException:  # whatever it is, the client is answered
+        except BaseException as raised:
             _logger.exception("the application failed")
             self._fail()
+            error = raised
         else:
             if result is not None or not (self.response_complete or self.disconnected):
                 _logger.error("the application returned %r, its answer not complete", result)
                 self._fail()
+        if watch is not None:
+            sent_len = None if self._head is None else self._head.body_len
+            watch.note((self.scope, self._status, sent_len, started_s, perf_counter(), error))
 
     async def receive(self) -> Message:
         """Return what came of the body since the last call, once something did: as ASGI says."""
@@ -169,6 +181,7 @@ class Cycle:
 
     def _start(self, status: int, headers: Iterable[Sequence[bytes]]) -> None:
         self._head = self._protocol.answer_heads.of(status, headers)
+        self._status = status
         self.response_started = True
         self._owes_continue = False
 

@@ -17,6 +17,7 @@ from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.limits import ClientAddresses
 from sage_native.gateway.metric_files import PLACE_VARIABLE
 from sage_native.gateway.state import StateDirectory
+from sage_native.gateway.watch import Watch
 from sage_native.observability.middleware import RequestMiddleware
 from sage_native.observability.pseudonyms import Pseudonyms
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Scope
 
     from sage_native.config import Settings
     from sage_native.observability.logging import LogOutput
@@ -162,10 +163,28 @@ class Observing:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def watch(self, app: ASGIApp) -> Watch | None:
+        """Return what the worker's own server tells of the requests of an application.
+
+        Returns:
+            None if nobody observes. It must tell a last time before this object is left.
+        """
+        if not self._observers:
+            return None
+        from sage_native.observability.tracing import TracingObserver  # noqa: PLC0415 - as needed
+
+        late = [one for one in self._observers if not isinstance(one, TracingObserver)]
+        tracing = [one for one in self._observers if isinstance(one, TracingObserver)]
+        watch = Watch(app, late, tracing=tracing[0] if tracing else None, trusts=self._trusts())
+        self._stack.callback(watch.tell)
+        return watch
+
     def around(self, app: ASGIApp) -> ASGIApp:
         """Return the application as it is observed; itself if nobody observes."""
         if not self._observers:
             return app
+        return RequestMiddleware(app, *self._observers, trusts=self._trusts())
+
+    def _trusts(self) -> Callable[[Scope], bool] | None:
         proxies = self._settings.server.trusted_proxies
-        trusts = ClientAddresses(proxies).is_proxy if proxies else None
-        return RequestMiddleware(app, *self._observers, trusts=trusts)
+        return ClientAddresses(proxies).is_proxy if proxies else None

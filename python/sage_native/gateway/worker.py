@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from sage_native.config import Settings
+    from sage_native.gateway.watch import Watch
 
 __all__ = ["SOURCE_VARIABLE", "Server", "fitting_connections", "main", "raise_open_files"]
 
@@ -72,18 +73,19 @@ def main() -> None:
     with Observing(settings, listener) as observing:
         app = _APPS[listener](settings)
         server = Server(
-            _configured(observing.around(app), settings),
+            _configured(app, settings, observing.watch(app)),
             functools.partial(_tell_ready, ready_fd),
         )
         server.run(sockets=[socket.socket(fileno=listening_fd)])
 
 
-def _configured(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _configured(app: ASGIApp, settings: Settings, watch: Watch | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http=SweptProtocol.for_worker(
             fitting_connections(settings, raise_open_files()),
             trusted_proxies=settings.server.trusted_proxies,
+            watch=watch,
         ),
         ws="none",
         loop="uvloop",

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sage_native import events
-from sage_native.observability.context import current_request
-from sage_native.observability.middleware import SESSION_KEY
+from sage_native.observability.context import current_scope
+from sage_native.observability.middleware import SESSION_KEY, request_id_of, route_of
 from sage_native.observability.redaction import printable
 from sage_native.observability.writer import LineWriter
 
@@ -89,13 +89,13 @@ class AuditLog:
         self._writer.close()
 
     def _add_request(self, line: dict[str, object]) -> None:
-        request = current_request.get()
-        if request is None:
+        scope = current_scope.get()
+        if scope is None:
             return
-        line["request_id"] = request.request_id
-        line["address"] = printable(self._address_of(request.scope))
-        line["route"] = request.route
-        session_id = request.scope.get(SESSION_KEY)
+        line["request_id"] = request_id_of(scope)
+        line["address"] = printable(self._address_of(scope))
+        line["route"] = route_of(scope)
+        session_id = scope.get(SESSION_KEY)
         if session_id is not None:
             line.setdefault("session_id", printable(session_id))
 

@@ -6,15 +6,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
     from contextvars import Token
+    from typing import Any
 
-    from sage_native.observability.middleware import ObservedRequest
+__all__ = ["bind", "bound", "current_scope", "unbind"]
 
-__all__ = ["bind", "bound", "current_request", "unbind"]
-
-current_request: ContextVar[ObservedRequest | None] = ContextVar("sage_request", default=None)
-"""The request that is being answered."""
+current_scope: ContextVar[MutableMapping[str, Any] | None] = ContextVar("sage_scope", default=None)
+"""The ASGI scope of the request that is being answered."""
 _bound: ContextVar[Mapping[str, object] | None] = ContextVar("sage_bound", default=None)
 
 

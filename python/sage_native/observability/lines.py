@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sage_native.observability.context import bound, current_request
+from sage_native.observability.context import bound, current_scope
+from sage_native.observability.middleware import request_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,9 +52,9 @@ def _spelled(value: Value) -> str:
 def context() -> dict[str, object]:
     """Return what every line of this moment says: its request, its span, and what is bound."""
     fields: dict[str, object] = {}
-    request = current_request.get()
-    if request is not None:
-        fields["request_id"] = request.request_id
+    scope = current_scope.get()
+    if scope is not None:
+        fields["request_id"] = request_id_of(scope)
     add_span(fields)
     fields.update(bound())
     return fields

@@ -29,7 +29,7 @@ from sage_native.observability.redaction import Redaction
 from sage_native.observability.writer import LineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -57,9 +57,11 @@ class LogOutput:
         redaction: Decides what stands in them.
         render: Spells them.
         level: The least that is written.
+        is_json: Whether lines are JSON.
 
     Attributes:
         redaction: As handed in.
+        is_json: As handed in.
         append: Takes a line as it is to be written.
     """
 
@@ -69,8 +71,11 @@ class LogOutput:
         redaction: Redaction,
         render: Callable[[Mapping[str, Any]], bytes],
         level: Level,
+        *,
+        is_json: bool,
     ) -> None:
         self._writer = writer
+        self.is_json = is_json
         self.append = writer.append
         self.redaction = redaction
         self._render = render
@@ -105,6 +110,10 @@ class LogOutput:
         Cost: 2 µs.
         """
         self.append(self._render(fields))
+
+    def append_many(self, lines: Sequence[str]) -> None:
+        """Take lines as they are to be written."""
+        self._writer.append("\n".join(lines).encode(), len(lines))
 
     def flush(self) -> bool:
         """Wait until all lines are written, for two seconds at most; return whether they are."""
@@ -157,7 +166,8 @@ def configure_logging(
             {"time": now, "level": "error", "event": "log lines were lost", "count": count}
         )
 
-    log_output = LogOutput(LineWriter(output, say_lost=say_lost), redaction, render, level)
+    writer = LineWriter(output, say_lost=say_lost)
+    log_output = LogOutput(writer, redaction, render, level, is_json=format == "json")
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, _Renderer(log_output)],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

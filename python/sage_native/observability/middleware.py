@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import MutableMapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sage_native.events import report
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-    from typing import Any, TypeAlias
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     Scope: TypeAlias = MutableMapping[str, Any]
     Message: TypeAlias = MutableMapping[str, Any]
@@ -25,13 +25,20 @@ if TYPE_CHECKING:
     Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 __all__ = [
+    "METHODS",
     "PROBLEM_KEY",
+    "REQUEST_ID_KEY",
     "ROUTE_KEY",
     "SESSION_KEY",
+    "SPAN_KEY",
     "UNMATCHED",
+    "Ended",
+    "LateObserver",
     "ObservedRequest",
     "RequestMiddleware",
     "RequestObserver",
+    "name_request",
+    "request_id_of",
     "route_of",
 ]
 
@@ -41,10 +48,23 @@ PROBLEM_KEY = "sage.problem"
 """In the scope: the code of the problem that was answered."""
 SESSION_KEY = "sage.session"
 """In the scope: the session id of the path, where no router of Starlette says it."""
+REQUEST_ID_KEY = "sage.request_id"
+"""In the scope: the name of the request, once somebody asked for it."""
+SPAN_KEY = "sage.span"
+"""In the scope: trace id and span id of the request's span, if it is recorded, as hex digits."""
 UNMATCHED = "unmatched"
 """The route of a request that no template fits."""
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+Ended: TypeAlias = tuple[
+    MutableMapping[str, Any], int | None, int | None, float, float, BaseException | None
+]
+"""A request that is over: scope, status, length of the answer, begin and end, what was raised.
+
+The length is None if it was not said, and the times are those of ``time.perf_counter``.
+"""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that HTTP defines; what else a client invents has one label."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _FAILED = object()
 _IGNORED = "Exception ignored in the request observer"
@@ -63,8 +83,6 @@ class ObservedRequest:
     """
 
     __slots__ = (
-        "_request_id",
-        "_trusts",
         "duration_s",
         "error",
         "scope",
@@ -79,9 +97,18 @@ class ObservedRequest:
         self.sent_len = 0
         self.duration_s = 0.0
         self.error: BaseException | None = None
-        self._request_id: str | None = None
-        self._trusts = trusts
+        if trusts is not None:
+            name_request(scope, trusts)
         self.started_s = perf_counter()
+
+    @classmethod
+    def of(cls, ended: Ended) -> ObservedRequest:
+        """Return a request that is over."""
+        request = cls(ended[0])
+        _, request.status, sent_len, request.started_s, ended_s, request.error = ended
+        request.sent_len = sent_len or 0
+        request.duration_s = ended_s - request.started_s
+        return request
 
     @property
     def request_id(self) -> str:
@@ -90,9 +117,7 @@ class ObservedRequest:
         Where the sender of the request is trusted, its ``X-Request-Id`` is taken instead, if it is
         1 to 64 letters, digits, dots, hyphens and underscores.
         """
-        if self._request_id is None:
-            self._request_id = self._given_id() or f"{random.getrandbits(64):016x}"
-        return self._request_id
+        return request_id_of(self.scope)
 
     @property
     def method(self) -> str:
@@ -104,7 +129,7 @@ class ObservedRequest:
     def method_label(self) -> str:
         """Return the method; ``other`` for one that HTTP does not define."""
         method: str = self.scope["method"]
-        return method if method in _METHODS else "other"
+        return method if method in METHODS else "other"
 
     @property
     def route(self) -> str:
@@ -128,14 +153,26 @@ class ObservedRequest:
                 return int(value) if value.isdigit() and len(value) < 20 else None
         return None
 
-    def _given_id(self) -> str | None:
-        if self._trusts is None or not self._trusts(self.scope):
-            return None
-        given = [value for name, value in self.scope["headers"] if name == b"x-request-id"]
-        if len(given) != 1 or not _REQUEST_ID.fullmatch(given[0]):
-            return None
-        value: bytes = given[0]
-        return value.decode("ascii")
+
+def request_id_of(scope: Scope) -> str:
+    """Return the name of a scope's request, as `ObservedRequest.request_id`; drawn if need be."""
+    name: str | None = scope.get(REQUEST_ID_KEY)
+    if name is None:
+        name = scope[REQUEST_ID_KEY] = f"{random.getrandbits(64):016x}"
+    return name
+
+
+def name_request(scope: Scope, trusts: Callable[[Scope], bool]) -> None:
+    """Take the name that the sender of a scope gave its request, if it is trusted and the name fit.
+
+    Args:
+        scope: An ASGI scope.
+        trusts: Tells whether the sender of a scope is trusted.
+    """
+    if trusts(scope):
+        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+            scope[REQUEST_ID_KEY] = given[0].decode("ascii")
 
 
 def route_of(scope: Mapping[str, Any]) -> str:
@@ -158,6 +195,13 @@ class RequestObserver(Protocol):
 
     def finish(self, request: ObservedRequest, state: object) -> None:
         """Take note of its end, however it ended."""
+
+
+class LateObserver(RequestObserver, Protocol):
+    """An observer that may as well be told of requests some milliseconds after their end."""
+
+    def finish_many(self, ended: Sequence[Ended]) -> None:
+        """Take note of requests that are over, of which it was not told before."""
 
 
 class RequestMiddleware:

@@ -71,7 +71,10 @@ class LineWriter:
         self._say_lost = say_lost
         self._queue_len = queue_len
         self._is_synced = is_synced
-        self._queue: deque[bytes] = deque()
+        # Each with how many lines it is.
+        self._queue: deque[tuple[bytes, int]] = deque()
+        self._counting = threading.Lock()
+        self._waiting_count = 0
         self.dropped_count = 0
         self._said_count = 0
         self._descriptor = -1 if self._stream_fd is None else self._stream_fd
@@ -80,16 +83,22 @@ class LineWriter:
         self._begin()
         _writers.add(self)
 
-    def append(self, line: bytes) -> None:
+    def append(self, text: bytes, count: int = 1) -> None:
         """Have a line written, without its newline. It never waits, and never raises.
 
-        Cost: 0.1 µs; 2 µs for the first after a pause.
+        Args:
+            text: The line, or several.
+            count: How many lines it is.
+
+        Cost: 0.2 µs; 2 µs for the first after a pause.
         """
         queue = self._queue
-        if len(queue) >= self._queue_len:
-            self.dropped_count += 1
-            return
-        queue.append(line)
+        with self._counting:
+            if self._waiting_count >= self._queue_len:
+                self.dropped_count += count
+                return
+            self._waiting_count += count
+        queue.append((text, count))
         if len(queue) == 1 or self._thread is None:
             self._wake()
 
@@ -146,14 +155,16 @@ class LineWriter:
         while queue and not self._is_over:
             # They are in the queue until they are written: its length is the bound.
             batch = [queue[at] for at in range(min(len(queue), _BATCH_LEN))]
-            written_count = len(batch)
+            texts = [text for text, _ in batch]
             lost = self.dropped_count - self._said_count
             if lost:
                 self._said_count += lost
-                batch.append(self._say_lost(lost))
-            self._write(b"\n".join((*batch, b"")))
-            for _ in range(written_count):
+                texts.append(self._say_lost(lost))
+            self._write(b"\n".join((*texts, b"")))
+            for _ in batch:
                 queue.popleft()
+            with self._counting:
+                self._waiting_count -= sum(count for _, count in batch)
 
     def _write(self, text: bytes) -> None:
         view = memoryview(text)
@@ -199,6 +210,8 @@ class LineWriter:
     def _forked(self) -> None:
         """In a child: what waits is the parent's to write, and its thread stayed there."""
         self._queue.clear()
+        self._counting = threading.Lock()
+        self._waiting_count = 0
         self._begin()
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TracingObserver"]
 
+_IS_SELECTED = "sage.is_selected"
+
 
 class TracingObserver:
     """Observes requests for `RequestMiddleware`.
@@ -58,9 +60,25 @@ class TracingObserver:
         self._believes = believes
         self._unsampled_paths = frozenset(unsampled_paths)
 
+    def selects(self, scope: MutableMapping[str, Any]) -> bool:
+        """Decide whether a request must be observed; where it must not, its trace is begun here.
+
+        For a server that calls its application past `RequestMiddleware` if nobody is interested.
+        """
+        if self._believes is not None and self._believes(scope):
+            return True
+        if random.random() < self._rate and scope["path"] not in self._unsampled_paths:  # noqa: S311 - no secret
+            scope[_IS_SELECTED] = True
+            return True
+        request_trace.set(RequestTrace())
+        return False
+
     def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:
         """Decide about a request's trace, and begin its span if it is sampled."""
         scope = request.scope
+        is_selected = scope.pop(_IS_SELECTED, False)
+        if is_selected:
+            return self._sampled(request)
         if self._believes is not None and self._believes(scope):
             parent = read_parent(scope["headers"])
             if parent is not None:
@@ -73,9 +91,12 @@ class TracingObserver:
                     )
                 )
         if random.random() < self._rate and scope["path"] not in self._unsampled_paths:  # noqa: S311 - no secret
-            link = read_parent(scope["headers"])
-            return self._begin_span(self._tracer, request, self._listener, link=link)
+            return self._sampled(request)
         return request_trace.set(RequestTrace())
+
+    def _sampled(self, request: ObservedRequest) -> ServerSpan:
+        link = read_parent(request.scope["headers"])
+        return self._begin_span(self._tracer, request, self._listener, link=link)
 
     def finish(self, request: ObservedRequest, state: object) -> None:
         """End it."""

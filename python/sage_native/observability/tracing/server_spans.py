@@ -22,7 +22,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.span import TraceState
 
-from sage_native.observability.middleware import UNMATCHED
+from sage_native.observability.middleware import SPAN_KEY, UNMATCHED
 from sage_native.observability.tracing.current import RequestTrace, request_trace
 from sage_native.observability.tracing.sampling import DECIDED
 
@@ -77,6 +77,8 @@ class ServerSpan:
         found = self._span.get_span_context()
         tracestate = b"" if parent is None else parent.tracestate
         trace = RequestTrace.of(found.trace_id, flags=found.trace_flags, tracestate=tracestate)
+        if found.trace_flags.sampled:
+            scope[SPAN_KEY] = f"{found.trace_id:032x}", f"{found.span_id:016x}"
         self._trace_token = request_trace.set(trace)
         self._context_token = context_api.attach(set_span_in_context(self._span))
 
