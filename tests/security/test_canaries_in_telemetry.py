@@ -25,7 +25,6 @@ from tests.observability.otlp import receiver
 from tests.security import canaries
 from tests.security.gateway.arena import age
 from tests.security.gateway.live import Live, raw
-from tests.servers.processes import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,6 @@ class Watched:
 
     def __init__(self, taker: Receiver) -> None:
         self.taker = taker
-        (self.metrics_port,) = free_ports(1)
         self.gateway = Live(
             **{
                 "logging.level": "debug",
@@ -52,7 +50,6 @@ class Watched:
                 "tracing.endpoint": taker.url,
                 "tracing.sample_rate": "1",
                 "metrics.enabled": "true",
-                "metrics.port": self.metrics_port,
             }
         )
         directory = self.gateway.state_dir.parent
@@ -89,8 +86,9 @@ class Watched:
             await self.be_wrong(http, agent)
             await gateway.admin("DELETE", f"/v1/sessions/{sessions[1].session_id}")
             await gateway.admin("DELETE", f"/v1/dids/{agent.did}")
-        with suppress(ConnectionRefusedError):
-            self.metrics = raw(self.metrics_port, b"GET /metrics HTTP/1.0\r\nhost: metrics\r\n\r\n")
+        self.metrics = raw(
+            self.gateway.metrics_port, b"GET /metrics HTTP/1.0\r\nhost: metrics\r\n\r\n"
+        )
 
     async def be_wrong(self, http: httpx2.AsyncClient, agent: Agent) -> None:
         """Put secrets where none belongs: a client's mistake must not be written down."""
@@ -151,6 +149,7 @@ async def test_no_key_byte_and_no_message_is_told(watched: Watched) -> None:
     secrets = {**watched.secrets, **{f"message {at}": one for at, one in enumerate(MESSAGES)}}
     assert len([name for name in secrets if "epoch" in name]) == 3 * 2 + 3 * 3
     assert canaries.finds(told.items(), secrets) == []
+    assert b"sage_handshakes_total" in told["metrics"]
     check_pseudonyms(watched, told)
 
 

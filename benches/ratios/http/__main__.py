@@ -20,10 +20,10 @@ from .memory import MemoryUse, memory_use
 from .report import Report, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 LATEST = docs.ROOT / "benches" / "baselines" / "gateway.json"
-_MAKERS = (contenders.ours, contenders.peer)
+_MAKERS: tuple[Callable[..., contenders.Contender], ...] = (contenders.ours, contenders.peer)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

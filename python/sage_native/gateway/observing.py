@@ -176,6 +176,9 @@ class Observing:
         late = [one for one in self._observers if not isinstance(one, TracingObserver)]
         tracing = [one for one in self._observers if isinstance(one, TracingObserver)]
         watch = Watch(app, late, tracing=tracing[0] if tracing else None, trusts=self._trusts())
+        for one in late:
+            if hasattr(one, "count_in_flight"):
+                one.count_in_flight = lambda: watch.in_flight_count
         self._stack.callback(watch.tell)
         return watch
 
