@@ -5,20 +5,19 @@
     unsubscribe = subscribe(print)
 
 A hook is called where the event happens, in that thread, so it must be quick and must not block.
-What it raises is reported like an exception in a destructor (``sys.unraisablehook``) and changes
-nothing. Without hooks an event costs a branch.
+What it raises goes to the logger ``sage_native.events`` and changes nothing. Without hooks an event
+costs a branch.
 
 DIDs and session ids are in clear: whoever writes them down decides how.
 """
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -378,16 +377,16 @@ def keys_rotated(what: Literal["signing key", "kek", "operator token"], key_id: 
 def report(listener: object, error: Exception, message: str) -> None:
     """Report what a listener raised, who must not disturb what he listens to.
 
+    It is logged, since the log makes nobody wait and leaves out what must not be in it.
+
     Args:
         listener: Who it is.
         error: What he raised.
-        message: What to say of it; ``sys.unraisablehook`` appends the listener.
+        message: What to say of it; what he is called is appended.
     """
-    details = SimpleNamespace(
-        exc_type=type(error),
-        exc_value=error,
-        exc_traceback=error.__traceback__,
-        err_msg=message,
-        object=listener,
-    )
-    sys.unraisablehook(cast("sys.UnraisableHookArgs", details))
+    import logging  # noqa: PLC0415 - only where there is trouble
+
+    called = getattr(listener, "__qualname__", type(listener).__qualname__)
+    # A handler that raises as well must not disturb either.
+    with contextlib.suppress(Exception):
+        logging.getLogger(__name__).error("%s %s", message, called, exc_info=error)

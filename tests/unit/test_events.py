@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import subprocess
 import sys
 import threading
 import uuid
@@ -10,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sage_native import CapacityError, ReplayDetectedError, ReplaySet, ReplayWindowTable, UsageError
+from sage_native import (
+    CapacityError,
+    ReplayDetectedError,
+    ReplaySet,
+    ReplayWindowTable,
+    UsageError,
+    events,
+)
 from sage_native.events import Event, ReplayMemoryOpened, ReplayRefused, subscribe
 from tests.agents import NOW_MS, Agents
 
@@ -110,29 +119,55 @@ def test_a_hook_may_use_the_set(replays: ReplaySet, told: list[Event]) -> None:
 
 
 def test_a_hook_that_raises_changes_nothing(
-    replays: ReplaySet, monkeypatch: pytest.MonkeyPatch
+    replays: ReplaySet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reported: list[sys.UnraisableHookArgs] = []
     events: list[Event] = []
 
     def broken(event: Event) -> None:
         raise ValueError(event)
 
     ends = [subscribe(broken), subscribe(events.append)]
-    monkeypatch.setattr(sys, "unraisablehook", reported.append)
     replay(replays)
     found = replays.admit_many(ALICE, [b"nonce", b"fresh"], SOON_MS, now_ms=NOW_MS)
     for unsubscribe in ends:
         unsubscribe()
     assert found.admitted.tolist() == [False, True]
     assert events == [REPLAYED] * 2, "the next hook is told all the same"
-    assert [report.object for report in reported] == [broken] * 2
-    for report in reported:
-        assert report.exc_type is ValueError
-        assert isinstance(report.exc_value, ValueError)
-        assert report.exc_value.args == (REPLAYED,)
-        assert report.exc_traceback is not None
-        assert report.err_msg == "Exception ignored in the event hook"
+    assert len(caplog.records) == 2
+    for report in caplog.records:
+        assert report.name == "sage_native.events"
+        assert report.getMessage() == f"Exception ignored in the event hook {broken.__qualname__}"
+        assert report.exc_info is not None
+        _, error, trace = report.exc_info
+        assert isinstance(error, ValueError)
+        assert error.args == (REPLAYED,)
+        assert trace is not None
+
+
+def test_a_hook_that_raises_disturbs_no_process_without_logs() -> None:
+    """As the interpreter starts: nothing of pytest's, which takes what others would not."""
+    code = """
+from sage_native import events
+
+def broken(event):
+    raise ValueError("told")
+
+events.subscribe(broken)
+events.session_started("initiator")
+print("goes on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "goes on\n"
+    assert "Exception ignored in the event hook broken" in done.stderr
+    assert "ValueError: told" in done.stderr
+
+
+def test_a_handler_of_logs_that_raises_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(logging.Logger, "error", raising)
+    events.report(raising, ValueError(), "Exception ignored in")
 
 
 # What is told.

@@ -1,8 +1,7 @@
 """One ASGI middleware for everybody who wants to know of requests.
 
 ``send`` is wrapped once, however many observers there are, and nothing is computed that none of
-them asks for. An observer's trouble is reported like an exception in a destructor
-(``sys.unraisablehook``), and the request goes on.
+them asks for. An observer's trouble is logged (``sage_native.events``), and the request goes on.
 """
 
 from __future__ import annotations
