@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.observability.metrics_server import SEALED_COUNT
@@ -159,3 +161,65 @@ def test_a_process_that_takes_a_place_goes_on_with_its_numbers(tmp_path: Path) -
     # Counters go on, and gauges tell what is there now.
     assert run("public0", 5) == ["12.0", "9.0"]
     assert {file.name for file in tmp_path.iterdir()} == files
+
+
+_UNTIL_THE_DISK_IS_FULL = """
+import os
+
+from sage_native.observability.metrics import start_metrics
+
+metrics = start_metrics(place="public0")
+really, is_full = os.posix_fallocate, True
+
+
+def allocate(descriptor, offset, length):
+    if is_full:
+        raise OSError(28, "No space left on device")
+    really(descriptor, offset, length)
+
+
+os.posix_fallocate = allocate
+
+
+def count():
+    for route in range(200):
+        metrics.tallies["sage_http_requests_total"].tally("public", "GET", f"/{route}", "200").add()
+        took = metrics.tallies["sage_http_request_duration_seconds"]
+        took.spread("public", f"/{route}").add(0.01)
+    metrics.refresh()
+    # Whatever is mapped and written has its place on the disk: no hole that a full disk refuses.
+    for file in os.scandir(os.environ["PROMETHEUS_MULTIPROC_DIR"]):
+        found = file.stat()
+        assert found.st_blocks * 512 >= found.st_size, (file.name, found)
+
+
+count()
+print("full")
+is_full = False
+count()
+metrics.stop()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no room")
+def test_a_disk_that_is_full_ends_no_process_and_loses_no_number(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _UNTIL_THE_DISK_IS_FULL],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "full\n"
+    assert done.stderr.count("Metrics could not be written for the other processes") == 1
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(tmp_path))  # type: ignore[no-untyped-call]
+    for route in range(200):
+        labels = {"listener": "public", "route": f"/{route}"}
+        asked = registry.get_sample_value(
+            "sage_http_requests_total", {**labels, "method": "GET", "status": "200"}
+        )
+        took = registry.get_sample_value("sage_http_request_duration_seconds_count", labels)
+        assert (asked, took) == (2, 2)

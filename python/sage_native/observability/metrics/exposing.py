@@ -8,8 +8,10 @@ its numbers, so that no counter falls.
 
 from __future__ import annotations
 
+import os
 import threading
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import values
@@ -19,9 +21,11 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
 )
+from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from sage_native.observability.metrics.reserving import reserve
 from sage_native.observability.metrics.tallies import Spread, Tally
 
 if TYPE_CHECKING:
@@ -103,6 +107,7 @@ class SharedValues:
 
     def __init__(self, place: str | None = None) -> None:
         self._kind = values.ValueClass
+        self._place = place
         if place is not None:
             self._kind = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
         self._held: dict[int, list[_Held]] = {}
@@ -110,6 +115,9 @@ class SharedValues:
 
     def write(self, families: Iterable[Family]) -> None:
         """Write what has changed since the last time.
+
+        Raises:
+            OSError: There is no room for a number that was not there before.
 
         Cost: about 1 µs for each number that has changed.
         """
@@ -125,13 +133,28 @@ class SharedValues:
     def _made(self, family: Family, told: tuple[str, ...], numbers: Tally | Spread) -> list[_Held]:
         definition = family.definition
         labels = dict(zip(definition.label_names, told, strict=True))
-        if isinstance(numbers, Tally):
-            return [_Held(self._kind, definition, "", labels)]
-        bounds = [*map(floatToGoString, numbers.bounds), "+Inf"]
-        return [
-            _Held(self._kind, definition, "_sum", labels),
-            *(_Held(self._kind, definition, "_bucket", {**labels, "le": one}) for one in bounds),
-        ]
+        names = [(definition.name, labels)]
+        if isinstance(numbers, Spread):
+            bounds = [*map(floatToGoString, numbers.bounds), "+Inf"]
+            names = [
+                (f"{definition.name}_sum", labels),
+                *((f"{definition.name}_bucket", {**labels, "le": one}) for one in bounds),
+            ]
+        self._reserve(definition, names)
+        return [_Held(self._kind, definition, name, labelled) for name, labelled in names]
+
+    def _reserve(self, definition: Metric, names: list[tuple[str, dict[str, str]]]) -> None:
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if directory is None:  # the application's values are somebody else's
+            return
+        family = definition.name.removesuffix("_total")
+        kind = f"gauge_{_LIVE}" if definition.kind == "gauge" else definition.kind
+        place = os.getpid() if self._place is None else self._place
+        keys = (
+            mmap_key(family, name, list(labels), list(labels.values()), definition.help)
+            for name, labels in names
+        )
+        reserve(Path(directory) / f"{kind}_{place}.db", keys)
 
 
 class _Held:
@@ -140,14 +163,14 @@ class _Held:
     __slots__ = ("_base", "_value", "_written")
 
     def __init__(
-        self, made: Callable[..., Any], definition: Metric, suffix: str, labels: dict[str, str]
+        self, made: Callable[..., Any], definition: Metric, name: str, labels: dict[str, str]
     ) -> None:
-        kind, name = definition.kind, definition.name
+        kind = definition.kind
         mode = {"multiprocess_mode": _LIVE} if kind == "gauge" else {}
         self._value = made(
             kind,
-            name.removesuffix("_total"),
-            name + suffix,
+            definition.name.removesuffix("_total"),
+            name,
             tuple(labels),
             tuple(labels.values()),
             definition.help,

@@ -78,6 +78,7 @@ class Metrics:
         own = [one for one in self.tallies if not self.is_shared or one.definition.is_asked]
         self._shared = [one for one in self.tallies if one not in own]
         self._values = SharedValues(place)
+        self._is_trouble_told = False
         self._collector = TallyCollector(own, self.refresh)
         if self.is_shared:
             self.registry = registry or CollectorRegistry()
@@ -139,7 +140,7 @@ class Metrics:
         for source in tuple(self._sources):
             self._refresh_of(source)
         if self.is_shared:
-            self._values.write(self._shared)
+            self._share()
 
     async def ask(self) -> None:
         """Ask everybody who is to be asked at a scrape."""
@@ -166,6 +167,16 @@ class Metrics:
                 await source(self.tallies)
         except Exception as error:  # noqa: BLE001 - a scrape goes without what gives no answer
             report(source, error, "Exception ignored in what is asked for metrics")
+
+    def _share(self) -> None:
+        try:
+            self._values.write(self._shared)
+        except Exception as error:  # noqa: BLE001 - they are counted on, and written when it is over
+            if not self._is_trouble_told:
+                report(self, error, "Metrics could not be written for the other processes")
+            self._is_trouble_told = True
+        else:
+            self._is_trouble_told = False
 
     def _refresh_of(self, source: Source) -> None:
         try:
