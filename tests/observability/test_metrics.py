@@ -28,7 +28,7 @@ from sage_native.observability.metrics.definitions import (
     OTHER,
 )
 from sage_native.observability.metrics.running import running_metrics
-from sage_native.observability.metrics.sources import KeyCaches
+from sage_native.observability.metrics.sources import KeyCaches, memory_limit_bytes
 from sage_native.observability.metrics.tallies import MAX_OPEN, Tallies
 from sage_native.observability.tracing.current import RequestTrace, request_trace
 from sage_native.observability.tracing.drops import count_dropped
@@ -184,6 +184,7 @@ def test_events_are_counted(metrics: Metrics) -> None:
         ("the sessions in Redis 127.0.0.1:6379", "get"),
         ("secrets vault", "get kek"),
         ("responder", "touch"),
+        ("memory redis-like", "count"),
     ):
         events.store_failed(store, operation, StorageError("no answer"))
     expected = {
@@ -206,7 +207,7 @@ def test_events_are_counted(metrics: Metrics) -> None:
     assert value(metrics, "sage_store_operations_total", outcome="ok", **answered) == 1
     assert value(metrics, "sage_store_duration_seconds_sum", **answered) == 0.0002
     for store, operation in (
-        *(("postgres", "admit_many"), ("redis", "get"), ("secrets", "get")),
+        *(("postgres", "admit_many"), ("redis", "get"), ("secrets", "get"), ("memory", "count")),
         ("sqlite", "touch"),  # sessions are called by their name: those of the store that answers
     ):
         labels = {"store": store, "operation": operation, "outcome": "failed"}
@@ -378,3 +379,40 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_is_told(metrics: Metrics) -> None:
     resident = value(metrics, "sage_process_resident_memory_bytes", listener="public")
     assert 10_000_000 < resident < value(metrics, "sage_process_memory_limit_bytes")
+
+
+@pytest.mark.parametrize(
+    ("own", "limits", "limit"),
+    [
+        ("", {}, None),
+        # A container: its group is the root.
+        ("0::/\n", {"memory.max": "1000\n"}, 1000),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        # A service of systemd, with MemoryMax of its own or of its slice.
+        ("0::/system.slice/a.service\n", {"system.slice/a.service/memory.max": "2000"}, 2000),
+        (
+            "0::/system.slice/a.service\n",
+            {"system.slice/memory.max": "3000", "system.slice/a.service/memory.max": "max"},
+            3000,
+        ),
+        ("0::/system.slice/a.service\n", {"system.slice/b.service/memory.max": "4000"}, None),
+        # The system's first version, beside the second without a limit.
+        (
+            "4:cpu,memory:/docker/a\n1:cpu:/docker/b\n0::/\n",
+            {"memory/docker/a/memory.limit_in_bytes": "5000"},
+            5000,
+        ),
+        ("0::/../../x\n", {"x/memory.max": "6000"}, None),
+    ],
+)
+def test_the_limit_of_memory_is_that_of_the_own_group(
+    own: str, limits: dict[str, str], limit: int | None, tmp_path: Path
+) -> None:
+    machine = memory_limit_bytes(tmp_path / "nothing")
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(own)
+    for name, told in limits.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(told)
+    assert memory_limit_bytes(tmp_path) == (machine if limit is None else limit)

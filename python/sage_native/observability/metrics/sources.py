@@ -12,7 +12,7 @@ from sage_native.counting import operation_counts
 from sage_native.observability.tracing.drops import spans_dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
     from sage_native.counting import OperationCounts
@@ -112,16 +112,46 @@ class DroppedLines:
             tally.set(max(tally.value or 0, writer.dropped_count()))
 
 
-def memory_limit_bytes() -> int | None:
+def memory_limit_bytes(root: Path = Path("/")) -> int | None:
     """Return what this process's control group may take, else what the machine has.
 
-    None if neither is told.
+    The limit of every group above it counts too. None if nothing is told.
+
+    Args:
+        root: Of the file system.
     """
     limits = []
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    for path in _limit_files(root):
         # There may be no such group, and it may say ``max``.
         with contextlib.suppress(OSError, ValueError):
-            limits.append(int(Path(path).read_text("ascii")))
+            limits.append(int(path.read_text("ascii")))
     with contextlib.suppress(OSError, ValueError):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(limits, default=None)
+
+
+def _limit_files(root: Path) -> Iterator[Path]:
+    """Name the files with the limits of this process's groups, of both versions of the system's.
+
+    In a container its own group is the root of what it sees. A service of systemd sees all, and
+    is told which group is its own.
+    """
+    groups = root / "sys/fs/cgroup"
+    yield groups / "memory.max"
+    yield groups / "memory/memory.limit_in_bytes"
+    own = ""
+    with contextlib.suppress(OSError):
+        own = (root / "proc/self/cgroup").read_text("utf-8", "replace")
+    for line in own.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, named = rest.partition(":")
+        at, file = groups, "memory.max"
+        if "memory" in controllers.split(","):
+            at, file = groups / "memory", "memory.limit_in_bytes"
+        elif number != "0":
+            continue
+        for part in Path(named.lstrip("/")).parts:
+            if part == "..":  # outside of what this process sees
+                break
+            at /= part
+            yield at / file
