@@ -9,6 +9,7 @@ from sage_native import events
 from sage_native.exceptions import OverloadedError, StorageError, UsageError
 from sage_native.protocol import RecordHeader
 from sage_native.storage.base import now_or_clock
+from sage_native.storage.timing import tell_failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -127,7 +128,7 @@ class Loader:
         try:
             await self.delete(session_id, surely=True)
         except StorageError as error:
-            events.store_failed(self._store.name, "delete", error)
+            tell_failure(self._store.name, "delete", error)
         events.sessions_ended(reason, 1)
 
     async def delete_over(self) -> None:

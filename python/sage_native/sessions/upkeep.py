@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sage_native import events
 from sage_native.exceptions import CapacityError, StorageError
+from sage_native.storage.timing import tell_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Sequence
@@ -108,7 +109,7 @@ class Upkeep:
                 await self._write(self._unwritten())
                 await self._loader.delete_over()
         except StorageError as error:
-            events.store_failed(self._store.name, "touch", error)
+            tell_failure(self._store.name, "touch", error)
 
     async def refresh(self) -> None:
         """Write use behind, and learn what other workers have done to the sessions served here.
@@ -150,7 +151,7 @@ class Upkeep:
             for deed in (self.refresh, self._clean_up_in_time, self._sweep):
                 error = await _failure_of(deed())
                 if error is not None:
-                    events.store_failed(self._store.name, "refresh", error)
+                    tell_failure(self._store.name, "refresh", error)
 
     async def _sweep(self) -> None:
         self._served.sweep()
@@ -233,7 +234,7 @@ class Upkeep:
         except Exception as error:  # noqa: BLE001 - whatever one row raises, the others go on
             await self._store.status_many([session_id])  # unless it is the store that fails
             # Trouble of this session alone: its epoch here is over, and the next does not open.
-            events.store_failed(self._store.name, "load", error)
+            tell_failure(self._store.name, "load", error)
             self._served.end(session_id)
 
 

@@ -6,8 +6,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from sage_native import events
 from sage_native.exceptions import SageError
+from sage_native.storage.timing import tell_failure
 
 if TYPE_CHECKING:
     from sage_native.storage.base import NonceStore
@@ -49,4 +49,4 @@ class Sweeper:
             try:
                 await self._nonces.delete_expired()
             except SageError as error:
-                events.store_failed(self._nonces.label, "delete_expired", error)
+                tell_failure(self._nonces.label, "delete_expired", error)

@@ -1,7 +1,8 @@
-"""How long stores take, for those who listen: every adapter tells it, and none has to think of it.
+"""How stores fare, for those who listen: every adapter tells it, and none has to think of it.
 
-The ports have the operations of whoever subclasses them tell `StoreAnswered`. As long as nobody
-listens, an operation is called as it is, and no clock is asked.
+The ports have the operations of whoever subclasses them tell `StoreAnswered`, or `StoreFailed` if
+they raise StorageError for want of an answer. As long as nobody listens, an operation is called as
+it is, and no clock is asked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sage_native import events
-from sage_native.exceptions import StorageError
+from sage_native.exceptions import ConflictError, KeyUnavailableError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
         kind: str
 
 
-__all__ = ["tell_times"]
+__all__ = ["tell_failure", "tell_times"]
 
 
 def tell_times(store: type, operations: Iterable[str]) -> None:
-    """Have the operations that a class defines tell how long they took.
+    """Have the operations that a class defines tell how long they took, and that they failed.
 
     Args:
         store: A class of stores with a ``kind``.
@@ -37,17 +38,38 @@ def tell_times(store: type, operations: Iterable[str]) -> None:
             setattr(store, name, _telling(method, name))
 
 
+def tell_failure(store: str, operation: str, error: Exception) -> None:
+    """Tell what became of something that is done on a store, unless the store has told it.
+
+    Args:
+        store: Which.
+        operation: What was to be done.
+        error: What was raised.
+    """
+    if not getattr(error, _TOLD, False):
+        events.store_failed(store, operation, error)
+
+
 def _telling(method: Callable[..., Awaitable[Any]], operation: str) -> Callable[..., Any]:
+    told_as = _NAMES.get(operation, operation)
+
     @functools.wraps(method)
     def call(self: _Store, *arguments: object, **named: object) -> Awaitable[Any]:
         if not events.is_heard():
             return method(self, *arguments, **named)
         started_s = time.perf_counter()
-        asked = method(self, *arguments, **named)
+        try:
+            asked = method(self, *arguments, **named)
+        except Exception as error:
+            _tell_raised(self, told_as, started_s, error)
+            raise
         if isinstance(asked, asyncio.Future):
-            asked.add_done_callback(lambda done: _tell_of(self, operation, started_s, done))
+            if asked.done():
+                _tell_of(self, told_as, started_s, asked)
+            else:
+                asked.add_done_callback(lambda done: _tell_of(self, told_as, started_s, done))
             return asked
-        return _told(self, operation, started_s, asked)
+        return _told(self, told_as, started_s, asked)
 
     return call
 
@@ -57,24 +79,39 @@ async def _told(
 ) -> object:
     try:
         answer = await asked
-    except StorageError:
-        raise  # it gave none
-    except Exception:
-        _tell(store, operation, started_s)
+    except Exception as error:
+        _tell_raised(store, operation, started_s, error)
         raise
     _tell(store, operation, started_s)
     return answer
 
 
 def _tell_of(store: _Store, operation: str, started_s: float, done: asyncio.Future[object]) -> None:
-    if not done.cancelled() and not isinstance(done.exception(), StorageError):
+    if done.cancelled():
+        return
+    error = done.exception()
+    if error is None:
         _tell(store, operation, started_s)
+    else:
+        _tell_raised(store, operation, started_s, error)
 
 
 def _tell(store: _Store, operation: str, started_s: float) -> None:
-    events.store_answered(
-        store.kind, _NAMES.get(operation, operation), time.perf_counter() - started_s
-    )
+    events.store_answered(store.kind, operation, time.perf_counter() - started_s)
+
+
+def _tell_raised(store: _Store, operation: str, started_s: float, error: BaseException) -> None:
+    # That somebody else was first, or that a key does not fit, is an answer.
+    if not isinstance(error, StorageError) or isinstance(error, _ANSWERS):
+        _tell(store, operation, started_s)
+        return
+    called = getattr(store, "label", None)
+    if called is None:
+        called = f"{store.kind} {getattr(store, 'name', '')}".rstrip()
+    events.store_failed(called, operation, error)
+    setattr(error, _TOLD, True)
 
 
 _NAMES = {"begin_create": "create"}
+_TOLD = "_is_told"
+_ANSWERS = (ConflictError, KeyUnavailableError)

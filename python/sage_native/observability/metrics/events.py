@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EventCounter"]
 
+_KINDS = frozenset({"memory", "sqlite", "postgres", "redis", "secrets"})
+
 
 class EventCounter:
     """A hook for `sage_native.events.subscribe`.
@@ -98,8 +100,11 @@ class EventCounter:
         operations.tally(self._kind_of(event.store), operation, "failed").add()
 
     def _kind_of(self, store: str) -> str:
-        """Tell the kind of a store from what it is called; that of sessions is known by answers."""
+        """Tell the kind of a store from what it is called; of one that is not told, by answers."""
         name = store.lower()
+        first = name.partition(" ")[0]
+        if first in _KINDS:  # whatever the sessions in it are called
+            return first
         for sign, kind in (
             ("secrets ", "secrets"),
             ("postgres", "postgres"),
