@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
@@ -470,3 +473,66 @@ def test_refuses_what_is_no_time(number: int, error: type[Exception]) -> None:
     with pytest.raises(error):
         replays.admit(ALICE, NONCE, SOON_MS, now_ms=number)
     assert len(replays) == 0
+
+
+def told(*arguments: object, **named: object) -> tuple[str, str, int]:
+    """Return what a set answers, in words, and how many nonces it holds then."""
+    replays = ReplaySet(100)
+    admit: Callable[..., object] = replays.admit
+    try:
+        answer = repr(admit(*arguments, **named))
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        answer = f"{type(error).__name__}: {error}"
+    counts = replays.statistics()
+    return answer, repr((counts.admitted, counts.replayed, counts.given_up)), len(replays)
+
+
+@pytest.mark.parametrize("scope", [ALICE, "", "did:web:bücher.example", "\ud800", b"bytes", None])
+@pytest.mark.parametrize("nonce", [NONCE, b"", bytearray(NONCE), memoryview(NONCE), "text", None])
+@pytest.mark.parametrize("end_ms", [-1, 0, 2**62, 2**63, 2**64, True, 1.0, None, np.int64(5)])
+def test_the_short_way_answers_as_the_long_one(scope: str, nonce: bytes, end_ms: int) -> None:
+    """Arguments by position go past PyO3; those by name do not."""
+    names = {"scope": scope, "nonce": nonce, "remember_until_ms": end_ms}
+    soon = {**names, "remember_until_ms": time.time_ns() // 1_000_000 + 60_000}
+    for named in (names, soon):
+        short, long = told(*named.values()), told(**named)
+        assert [_without_digits(one) for one in short] == [_without_digits(one) for one in long]
+
+
+def _without_digits(text: object) -> str:
+    """Leave out how far ahead of the clock something lies."""
+    return re.sub(r"\d{6,}", "#", str(text))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 6, 7, 20])
+def test_counts_its_arguments(count: int) -> None:
+    admit: Callable[..., None] = ReplaySet(100).admit
+    with pytest.raises(TypeError, match=r"admit\(\) (missing|takes)"):
+        admit(*[ALICE] * count)
+
+
+def test_both_ways_lead_to_one_memory() -> None:
+    replays = ReplaySet(100)
+    end_ms = time.time_ns() // 1_000_000 + 60_000
+    replays.admit(ALICE, NONCE, end_ms)
+    with pytest.raises(ReplayDetectedError):
+        replays.admit(scope=ALICE, nonce=NONCE, remember_until_ms=end_ms)
+    replays.admit(ALICE, nonce=b"another", remember_until_ms=end_ms)
+    with pytest.raises(ReplayDetectedError):
+        replays.admit(ALICE, b"another", end_ms)
+    replays.admit(ALICE, NONCE, end_ms, purpose="another")
+    assert len(replays) == 3
+    counts = replays.statistics()
+    assert (counts.admitted, counts.replayed) == (3, 2)
+
+
+def test_a_set_of_another_kind_is_refused() -> None:
+    with pytest.raises(TypeError, match="doesn't apply"):
+        ReplaySet.admit(object(), ALICE, NONCE, SOON_MS)  # type: ignore[arg-type]
+
+
+def test_says_what_it_takes() -> None:
+    assert [*inspect.signature(ReplaySet.admit).parameters] == [
+        *("self", "scope", "nonce", "remember_until_ms", "purpose", "now_ms"),
+    ]
+    assert (ReplaySet.admit.__doc__ or "").startswith("Admit a request nonce exactly once.")

@@ -21,6 +21,7 @@ mod numbers;
 mod output;
 mod probes;
 mod processor;
+mod quick_admit;
 mod records;
 mod replay_set;
 mod replay_statistics;
@@ -77,6 +78,7 @@ mod native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::processor::choose();
+        crate::quick_admit::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -8,6 +8,18 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+/// An int from 0 to 2^63 - 1, or None. It sets no exception.
+///
+/// # Safety
+/// It is an int, and the interpreter lock is held.
+#[inline]
+pub unsafe fn plain(int: *mut ffi::PyObject) -> Option<u64> {
+    let mut overflow = 0;
+    // SAFETY: as the caller says.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(int, &raw mut overflow) };
+    u64::try_from(value).ok()
+}
+
 /// An int from 0 to 2^64 - 1; whatever else is refused as if it were an argument of type `u64`.
 pub fn whole(object: &Bound<'_, PyAny>) -> PyResult<u64> {
     let mut overflow = 0;
