@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -156,6 +157,57 @@ def test_a_closed_pipe_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     lines.close()
     os.close(writing)
     assert lines.dropped_count == 1
+
+
+def test_a_disk_that_is_full_tears_no_line_and_the_loss_is_told_truly(
+    lines: LineWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, room_len = os.write, 10
+
+    def write(descriptor: int, text: memoryview) -> int:
+        nonlocal room_len
+        if not room_len:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written_len = really(descriptor, text[:room_len])
+        room_len -= written_len
+        return written_len
+
+    monkeypatch.setattr(os, "write", write)
+    for number in range(5):
+        lines.append(b"first %d" % number)
+    assert lines.flush()
+    assert path.read_bytes() == b"first 0\nfi"
+    for number in range(3):  # in batches of their own, which do not get through either
+        lines.append(b"second %d" % number)
+        assert lines.flush()
+        assert lines.dropped_count == 5 + number
+    room_len = 1_000_000
+    lines.append(b"third")
+    assert lines.flush()
+    assert path.read_bytes() == b"first 0\nfi\nthird\nlost 7\n"
+    lines.append(b"fourth")
+    assert lines.flush()
+    assert path.read_bytes().endswith(b"lost 7\nfourth\n"), "it is told once"
+    assert lines.dropped_count == 7
+
+
+def test_a_file_that_is_moved_while_the_queue_is_never_empty_is_opened_anew(
+    lines: LineWriter, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, moved = os.write, tmp_path / "moved"
+
+    def write(descriptor: int, text: memoryview) -> int:
+        if not moved.exists():
+            path.rename(moved)
+        return really(descriptor, text)
+
+    monkeypatch.setattr(os, "write", write)
+    for _ in range(1000):
+        lines.append(b"line")
+    assert lines.flush()
+    moved_count, count = (one.read_bytes().count(b"\n") for one in (moved, path))
+    assert moved_count + count == 1000
+    assert count >= 1000 - 2 * 256
 
 
 def test_a_slow_reader_of_a_pipe_that_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:

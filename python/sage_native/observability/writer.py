@@ -77,6 +77,7 @@ class LineWriter:
         self._waiting_count = 0
         self.dropped_count = 0
         self._said_count = 0
+        self._is_torn = False
         self._descriptor = -1 if self._stream_fd is None else self._stream_fd
         self._identity: tuple[int, int] | None = None
         self._reopen_if_moved()
@@ -151,22 +152,28 @@ class LineWriter:
 
     def _drain(self) -> None:
         queue = self._queue
-        self._reopen_if_moved()
         while queue and not self._is_over:
+            # Each time: the queue of one that is busy on a slow disk may not be empty for long.
+            self._reopen_if_moved()
             # They are in the queue until they are written: its length is the bound.
             batch = [queue[at] for at in range(min(len(queue), _BATCH_LEN))]
-            texts = [text for text, _ in batch]
+            count = sum(lines for _, lines in batch)
             lost = self.dropped_count - self._said_count
-            if lost:
+            said = [self._say_lost(lost)] if lost else []
+            written_count = self._write([*(text for text, _ in batch), *said])
+            if written_count == count + len(said):  # that lines were lost is said
                 self._said_count += lost
-                texts.append(self._say_lost(lost))
-            self._write(b"\n".join((*texts, b"")))
             for _ in batch:
                 queue.popleft()
             with self._counting:
-                self._waiting_count -= sum(count for _, count in batch)
+                self._waiting_count -= count
+                self.dropped_count += max(0, count - written_count)
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, lines: list[bytes]) -> int:
+        """Write lines; return how many were, in whole: all, unless the system refuses."""
+        text = b"\n".join((*lines, b""))
+        if self._is_torn:  # what is there of a line must not be the beginning of the next
+            text = b"\n" + text
         view = memoryview(text)
         while view:
             try:
@@ -174,15 +181,18 @@ class LineWriter:
             except BlockingIOError:
                 select.select((), (self._descriptor,), (), 1.0)
                 if self._is_over:
-                    return
-            except OSError:
-                # A full disk, a pipe without reader: lost, and counted.
-                count = text.count(b"\n")
-                self.dropped_count += count
-                return
+                    break
+            except OSError:  # a full disk, a pipe without reader
+                break
+        done = text[: len(text) - len(view)]
+        whole_count = done.count(b"\n")
+        if done:
+            whole_count -= self._is_torn
+            self._is_torn = not done.endswith(b"\n")
         if self._is_synced:
             with contextlib.suppress(OSError):
                 os.fsync(self._descriptor)
+        return whole_count
 
     def _reopen_if_moved(self) -> None:
         if self._path is None:
@@ -204,6 +214,7 @@ class LineWriter:
         opened = os.fstat(descriptor)
         self._identity = (opened.st_dev, opened.st_ino)
         former, self._descriptor = self._descriptor, descriptor
+        self._is_torn = False
         if former >= 0:
             os.close(former)
 
