@@ -14,10 +14,18 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from sage_native import AeadKey, AuthenticationError, SigningKey, VerifyingKeyCache, events
+from sage_native import (
+    AeadKey,
+    AuthenticationError,
+    ReplaySet,
+    SigningKey,
+    VerifyingKeyCache,
+    events,
+)
 from sage_native.counting import BOUNDS_NS
 from sage_native.exceptions import ConfigurationError, StorageError, UsageError
 from sage_native.gateway import measuring
+from sage_native.gateway.request_nonces import MachineNonces
 from sage_native.observability import RequestMiddleware, writer
 from sage_native.observability import metrics as package
 from sage_native.observability.metrics import MetricsMiddleware, MetricsObserver, start_metrics
@@ -32,6 +40,7 @@ from sage_native.observability.metrics.sources import KeyCaches, memory_limit_by
 from sage_native.observability.metrics.tallies import MAX_OPEN, Tallies
 from sage_native.observability.tracing.current import RequestTrace, request_trace
 from sage_native.observability.tracing.drops import count_dropped
+from sage_native.storage.memory import MemorySessionStore
 from tests.gateways import gateway_settings, open_site
 
 if TYPE_CHECKING:
@@ -323,6 +332,22 @@ async def test_an_embedded_gateway_is_asked(
         await http.get("/")
         assert value(metrics, "sage_sessions_active") == 3
     assert metrics._asked == []
+
+
+async def test_the_memory_of_nonces_is_told_while_the_store_gives_no_answer(
+    metrics: Metrics, tmp_path: Path
+) -> None:
+    class Silent(MemorySessionStore):
+        async def count(self, *, client_did: str | None = None) -> int:  # noqa: ARG002
+            raise StorageError("no answer")
+
+    nonces = MachineNonces(ReplaySet.open(tmp_path / "replay", capacity=1000))
+    gauges = measuring.StoreGauges(Silent("gateway"), nonces)
+    with pytest.raises(StorageError):
+        await gauges(metrics.tallies)
+    assert value(metrics, "sage_replay_capacity") >= 1000
+    assert value(metrics, "sage_replay_nonces") == 0
+    assert metrics.registry.get_sample_value("sage_sessions_active") is None
 
 
 async def test_what_is_asked_at_a_scrape_may_fail(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import time
@@ -16,7 +17,7 @@ import pytest_asyncio
 
 from sage_native import SigningKey
 from sage_native.config import load_settings
-from sage_native.exceptions import ConfigurationError
+from sage_native.exceptions import ConfigurationError, StorageError
 from sage_native.gateway import serving
 from sage_native.gateway.metric_files import MetricFiles
 from sage_native.gateway.state import StateDirectory
@@ -207,6 +208,27 @@ def test_supervisors_leave_each_others_files_alone(tmp_path: Path) -> None:
     assert first.path.exists()
     assert not second.path.exists()
     first.close()
+
+
+def test_a_directory_that_was_removed_is_made_again_for_the_next_worker(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    files = MetricFiles(state)
+    shutil.rmtree(state.path / "metrics")
+    told = files.environment("public0")
+    assert Path(told["PROMETHEUS_MULTIPROC_DIR"]) == files.path
+    assert files.path.stat().st_mode & 0o777 == 0o700
+    beside = MetricFiles(state)
+    assert files.path.is_dir(), "it is held anew: the next supervisor leaves it alone"
+    beside.close()
+    files.close()
+    assert not files.path.exists()
+
+
+def test_files_that_cannot_be_made_are_named(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    (state.path / "metrics").touch()
+    with pytest.raises(StorageError, match=r"metrics/.* cannot be made"):
+        MetricFiles(state)
 
 
 def test_gauges_go_with_the_worker_of_a_place_and_counters_stay(tmp_path: Path) -> None:

@@ -49,10 +49,11 @@ class StoreGauges:
             return
         active = tallies["sage_sessions_active"].tally()
         nonces = tallies["sage_replay_nonces"].tally()
+        # Before the store, which may give no answer: this one always does.
+        self._ask_memory(tallies)
         if self._sessions is not None:
             active.set(None)
             active.set(await self._sessions.count())
-        self._ask_memory(tallies)
         if isinstance(self._nonces, StoredNonces):
             nonces.set(None)
             nonces.set(await self._nonces.store.count())

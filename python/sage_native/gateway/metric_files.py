@@ -8,11 +8,15 @@ and no files pile up.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import shutil
 from typing import TYPE_CHECKING, Final
+
+from sage_native.exceptions import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +28,7 @@ __all__ = ["PLACE_VARIABLE", "MetricFiles"]
 PLACE_VARIABLE: Final = "SAGE_NATIVE_PLACE"
 """In the environment of a worker: its place, such as ``public0``."""
 _DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+_logger = logging.getLogger("sage_native.gateway")
 
 
 class MetricFiles:
@@ -31,21 +36,35 @@ class MetricFiles:
 
     Args:
         state: Where they are; those of supervisors that ended are deleted.
+
+    Raises:
+        StorageError: They cannot be made: the disk is full, or not to be written.
     """
 
     def __init__(self, state: StateDirectory) -> None:
+        self._state = state
         above = state.path / "metrics"
-        above.mkdir(mode=0o700, exist_ok=True)
-        with state.locked():
-            for left in above.iterdir():
-                _delete_unused(left)
-            # By no process id: supervisors in containers may share the directory and the number.
-            self.path = above / secrets.token_hex(8)
-            self.path.mkdir(mode=0o700)
-            self._lock_fd = _locked(self.path)
+        # By no process id: supervisors in containers may share the directory and the number.
+        self.path = above / secrets.token_hex(8)
+        self._lock_fd: int | None = None
+        try:
+            above.mkdir(mode=0o700, exist_ok=True)
+            with state.locked():
+                for left in above.iterdir():
+                    _delete_unused(left)
+                self._make()
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be made: {error.strerror}") from error
 
     def environment(self, place: str) -> dict[str, str]:
-        """Return what a worker at this place is told."""
+        """Return what a worker at this place is told.
+
+        If somebody has removed the directory it is made again, since no worker starts without it.
+        """
+        if not self.path.is_dir():
+            _logger.error("%s was removed: counters of running workers are lost", self.path)
+            with contextlib.suppress(OSError), self._state.locked():
+                self._make()
         return {_DIRECTORY: str(self.path), PLACE_VARIABLE: place}
 
     def ended(self, place: str) -> None:
@@ -59,6 +78,12 @@ class MetricFiles:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock_fd)
             self._lock_fd = None
+
+    def _make(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        former, self._lock_fd = self._lock_fd, _locked(self.path)
+        if former is not None:
+            os.close(former)
 
 
 def _locked(directory: Path) -> int | None:
