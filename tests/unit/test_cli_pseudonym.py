@@ -22,7 +22,15 @@ def test_ids_have_the_names_of_the_logs(tmp_path: Path) -> None:
     for _ in range(2):
         assert run("pseudonym", DID, SESSION_ID, *options).stdout.decode() == expected
     (settings.state_dir / "pseudonym.key").unlink()
-    assert run("pseudonym", DID, *options).stdout.decode() != f"{named.of_did(DID)}\n"
+    refused(run("pseudonym", DID, *options), "pseudonym.key does not exist", status=1)
+    assert not (settings.state_dir / "pseudonym.key").exists(), "no log has names under a new one"
+    assert pseudonyms_of(settings).of_did(DID) != named.of_did(DID)
+
+
+def test_no_directory_is_made_where_no_gateway_runs(tmp_path: Path) -> None:
+    options = ("--profile", "dev", "--set", f"state_dir={tmp_path / 'elsewhere'}")
+    refused(run("pseudonym", DID, *options), "pseudonym.key does not exist", status=1)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_gateway_must_be_named() -> None:

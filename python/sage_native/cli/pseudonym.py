@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from sage_native.cli.config import Assignments, ConfigFile, Profile, loaded
+from sage_native.exceptions import ConfigurationError
 
 __all__ = ["app"]
 
@@ -26,8 +27,17 @@ def pseudonym(
         profile: local, dev, staging or production.
         config: A YAML file upon the profile.
         set_: KEY=VALUE upon all, such as state_dir=/var/lib/sage. Can be given more than once.
+
+    Raises:
+        ConfigurationError: No gateway has drawn a key there; one drawn now would fit no log.
     """
     settings = loaded(profile, config, set_).settings
+    key_path = settings.state_dir / "pseudonym.key"
+    if not key_path.exists():
+        raise ConfigurationError(
+            f"{key_path} does not exist: give the settings with which the gateway runs, on its "
+            "machine and as its user"
+        )
     from sage_native.gateway.observing import pseudonyms_of  # noqa: PLC0415 - as needed
 
     pseudonyms = pseudonyms_of(settings)
