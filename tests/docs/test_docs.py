@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import sage_native
+from sage_native.observability.metrics.running import running_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +81,9 @@ def test_examples_run(name: str) -> None:
             # The blank lines make a traceback name the line of the document.
             code = compile("\n" * block.line + block.code, name, "exec")
             exec(code, namespace)  # noqa: S102 - our own documents
+    metrics = running_metrics()
+    if metrics is not None:  # a page has started them, and other tests begin without
+        metrics.stop()
 
 
 COMMANDS = re.compile(r"^```sh run\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -20,9 +21,9 @@ from tests.servers.processes import Child, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ENOUGH_S = 30.0
+ROOT = Path(__file__).parents[2]
 PID = {"listener": "public", "method": "GET", "route": "/pid", "status": "200"}
 
 
@@ -39,7 +40,8 @@ class Served:
     def start(self) -> None:
         files = self._child.directory / "files"
         files.mkdir()
-        environment = ["env", f"PROMETHEUS_MULTIPROC_DIR={files}"]
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = ["env", f"PROMETHEUS_MULTIPROC_DIR={files}", f"PYTHONPATH={path}"]
         self._child.spawn([*environment, *self._command], is_ready=self.is_ready)
 
     def is_ready(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import time
 import types
 from typing import TYPE_CHECKING
 
@@ -276,7 +277,8 @@ async def test_clock_steps(
     def time_ns() -> int:
         return now_ms() * 1_000_000 + offset_ns
 
-    monkeypatch.setattr(handshake_routes, "time", types.SimpleNamespace(time_ns=time_ns))
+    clock = types.SimpleNamespace(time_ns=time_ns, perf_counter=time.perf_counter)
+    monkeypatch.setattr(handshake_routes, "time", clock)
     settings = attack_settings(tmp_path, {"handshake.challenges": challenges})
     async with open_arena(settings) as arena:
         client = await arena.registered()

@@ -1,6 +1,6 @@
 -- Times are milliseconds since the Unix epoch, as they are signed and bound to the wrapped secrets.
 
--- Rows lie in the order in which they came, since ids are random: those of one commit share pages.
+-- Rows lie in the order in which they came, since ids are random: those of one transaction share pages.
 CREATE TABLE sessions (
     store_name       TEXT    NOT NULL CHECK (length(CAST(store_name AS BLOB)) BETWEEN 1 AND 255),
     session_id       TEXT    NOT NULL,
