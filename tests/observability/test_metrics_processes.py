@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
+from sage_native.observability.metrics.reserving import reserve
 from tests.observability.metrics_server import SEALED_COUNT
 from tests.servers.processes import Child, free_ports
 
@@ -225,3 +227,18 @@ def test_a_disk_that_is_full_ends_no_process_and_loses_no_number(tmp_path: Path)
         )
         took = registry.get_sample_value("sage_http_request_duration_seconds_count", labels)
         assert (asked, took) == (2, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no room")
+def test_a_file_for_which_there_is_no_room_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        reserve(tmp_path / "gauge_livesum_public0.db", ["key"])
+    assert list(tmp_path.iterdir()) == []
+    MultiProcessCollector(registry := CollectorRegistry(), str(tmp_path))  # type: ignore[no-untyped-call]
+    assert list(registry.collect()) == []

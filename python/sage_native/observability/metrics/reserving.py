@@ -40,7 +40,9 @@ def reserve(path: Path, keys: Iterable[str]) -> None:
     """
     if not hasattr(os, "posix_fallocate"):
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not path.exists():
+        _make(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         held_len = os.fstat(descriptor).st_size
         used_len = _HEADER.unpack(os.pread(descriptor, 4, 0))[0] if held_len else 0
@@ -50,6 +52,21 @@ def reserve(path: Path, keys: Iterable[str]) -> None:
             room_len *= 2
         if room_len > held_len:
             _allocate(descriptor, room_len)
+    finally:
+        os.close(descriptor)
+
+
+def _make(path: Path) -> None:
+    """Make a file with room, or none: an empty one would fail whoever reads them all."""
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        _allocate(descriptor, FIRST_LEN)
+        os.ftruncate(descriptor, FIRST_LEN)  # where nothing can be reserved
+        fresh.rename(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
 
