@@ -13,10 +13,23 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sage_native.observability.context import current_scope
+
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["RequestTrace", "TraceIds", "current_span_context", "request_trace", "trace_ids"]
+__all__ = [
+    "TRACE_KEY",
+    "RequestTrace",
+    "TraceIds",
+    "current_request_trace",
+    "current_span_context",
+    "request_trace",
+    "trace_ids",
+]
+
+TRACE_KEY = "sage.trace"
+"""In the scope of a request that is not sampled: its trace; None until somebody asks for it."""
 
 RANDOM_FLAG = 0x02
 """Trace flags: this trace id was drawn at random."""
@@ -74,7 +87,19 @@ class RequestTrace:
 
 
 request_trace: ContextVar[RequestTrace | None] = ContextVar("sage_request_trace", default=None)
-"""The trace of the request that is at work here; None outside of requests that are traced."""
+"""The trace of the request that is at work here, where its observer has set one."""
+
+
+def current_request_trace() -> RequestTrace | None:
+    """Return the trace of the request that is at work here; None outside of requests with one."""
+    trace = request_trace.get()
+    if trace is None:
+        scope = current_scope.get()
+        if scope is not None and TRACE_KEY in scope:
+            trace = scope[TRACE_KEY]
+            if trace is None:
+                trace = scope[TRACE_KEY] = RequestTrace()
+    return trace
 
 
 def trace_ids() -> TraceIds | None:
@@ -82,7 +107,7 @@ def trace_ids() -> TraceIds | None:
 
     Cost: 0.1 µs where nothing traces, below 1 µs in a request.
     """
-    request = request_trace.get()
+    request = current_request_trace()
     if request is not None and not request.is_sampled:
         return TraceIds(f"{request.trace_id:032x}", None, False)  # noqa: FBT003 - by name it takes twice as long
     context = current_span_context()

@@ -13,7 +13,7 @@ import random
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
-from sage_native.observability.tracing.current import RequestTrace, request_trace
+from sage_native.observability.tracing.current import TRACE_KEY, RequestTrace, request_trace
 from sage_native.observability.tracing.traceparent import read_parent
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TracingObserver:
         if random.random() < self._rate and scope["path"] not in self._unsampled_paths:  # noqa: S311 - no secret
             scope[_IS_SELECTED] = True
             return True
-        request_trace.set(RequestTrace())
+        scope[TRACE_KEY] = None  # of its own; whoever asks for it names it
         return False
 
     def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:

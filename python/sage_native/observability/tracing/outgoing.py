@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sage_native.events import report
 from sage_native.observability.tracing.current import (
     RequestTrace,
+    current_request_trace,
     current_span_context,
-    request_trace,
 )
 from sage_native.observability.tracing.traceparent import spelt_parent
 from sage_native.observability.tracing.tracers import span_tracer
@@ -52,7 +52,7 @@ class UpstreamSpan:
         self.status: int | None = None
 
     def __enter__(self) -> Self:
-        request = request_trace.get()
+        request = current_request_trace()
         if request is not None and not request.is_sampled:
             self.headers = _unsampled(request)
             return self

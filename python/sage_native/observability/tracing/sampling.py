@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import get_current_span
 
-from sage_native.observability.tracing.current import request_trace
+from sage_native.observability.tracing.current import current_request_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class HeadSampler(Sampler):
         if get_value(_DECIDED_KEY, parent_context):
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
         if not get_current_span(parent_context).get_span_context().is_valid:
-            request = request_trace.get()
+            request = current_request_trace()
             if request is not None and not request.is_sampled:
                 return SamplingResult(Decision.DROP)
         return self._by_parent_or_rate.should_sample(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sage_native import __version__
 from sage_native.observability.pseudonyms import Pseudonyms
-from sage_native.observability.tracing.current import request_trace
+from sage_native.observability.tracing.current import current_request_trace
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -43,7 +43,7 @@ def forget(tracer: Tracer) -> None:
 
 def span_tracer() -> Tracer | None:
     """Return what makes a span that begins here; None if nobody would get to see it."""
-    request = request_trace.get()
+    request = current_request_trace()
     if request is not None and not request.is_sampled:
         return None
     if _in_use.tracer is not None:
