@@ -34,14 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(
             "--write-docs wants the whole table in its own place: no --rows, no --json"
         )
+    if options.again and (not options.rows or options.quick or options.json):
+        raise SystemExit("--again wants --rows, measured at length: no --quick, no --json")
     run = _measured(options.rows, is_quick=options.quick)
     print("\n".join(lines(run)))
     is_whole = not options.quick and not options.rows
     if options.json:
         run.write(options.json)
         print(f"recorded in {options.json}")
-    elif is_whole or options.write_docs:
-        run.write(docs.LATEST)
+    elif is_whole or options.write_docs or options.again:
+        recorded = Run.read(docs.LATEST).with_again(run) if options.again else run
+        recorded.write(docs.LATEST)
         docs.write(Run.read(docs.LATEST))
         print(f"recorded in {docs.LATEST}; {docs.PAGE} and its chart show it")
     else:
@@ -84,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a glance: short slices, few pairs")
     parser.add_argument("--json", type=Path, help="record here, and leave the docs")
     parser.add_argument("--write-docs", action="store_true", help="record a quick run as well")
+    parser.add_argument(
+        "--again", action="store_true", help="put the rows into the recorded run, which says so"
+    )
     return parser
 
 

@@ -89,6 +89,9 @@ def _machine(run: Run) -> Iterator[str]:
     if "import_ms" in run.facts:
         yield f"* `import sage_native`, over a bare interpreter: {run.facts['import_ms']} ms"
     yield f"* Taken: {run.facts['taken_at']} at commit `{run.facts['commit']}`"
+    for again in run.facts.get("again", ()):
+        rows = ", ".join(map(str, again["rows"]))
+        yield f"* Rows measured again: {rows}, {again['taken_at']} at commit `{again['commit']}`"
 
 
 def _ratios(run: Run) -> Iterator[str]:

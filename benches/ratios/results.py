@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .memory import Footprint
@@ -103,6 +103,26 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
+    def with_again(self, part: Run) -> Run:
+        """Return this run with the rows of a later one in their places, which its facts tell.
+
+        Raises:
+            ValueError: A row of the later run has no place in this one.
+        """
+        places = {_place(result): at for at, result in enumerate(self.results)}
+        results = list(self.results)
+        for result in part.results:
+            if _place(result) not in places:
+                raise ValueError(f"this run has no row {_place(result)}: measure the whole table")
+            results[places[_place(result)]] = result
+        again = {
+            "rows": sorted({result.row for result in part.results}),
+            "commit": part.facts["commit"],
+            "taken_at": part.facts["taken_at"],
+        }
+        facts = {**self.facts, "again": [*self.facts.get("again", []), again]}
+        return replace(self, facts=facts, results=results)
+
     @classmethod
     def read(cls, path: Path) -> Run:
         """Invert `write`."""
@@ -116,6 +136,10 @@ class Run:
             [Cost(**cost) for cost in costs],
             [Footprint(**one) for one in memory],
         )
+
+
+def _place(result: Result) -> tuple[int, str, str]:
+    return result.row, result.operation, result.peer
 
 
 def _rounded(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,10 +108,19 @@ def test_a_side_may_have_a_clock_of_its_own() -> None:
     assert time_slice(Side(call, always(), clock=server), 2, clock.probe()).elapsed_ns == 60
 
 
-@pytest.mark.parametrize(("call_ns", "count"), [(10, 100), (1_000, 1), (5_000, 1), (3, 333)])
-def test_fit(call_ns: int, count: int) -> None:
+@pytest.mark.parametrize(("call_ns", "call_count"), [(10, 100), (1_000, 1), (5_000, 1), (3, 333)])
+def test_fit(call_ns: int, call_count: int) -> None:
     clock = FakeClock()
-    assert fit(clock.side(call_ns), 1_000, clock.probe()) == count
+    assert fit(clock.side(call_ns), 1_000, clock.probe()) == call_count
+
+
+def test_an_interruption_does_not_fit() -> None:
+    clock, counts = FakeClock(), count(1)
+
+    def call() -> None:
+        clock.work(5_000 if next(counts) == 1 else 10)
+
+    assert fit(Side(call, always()), 1_000, clock.probe()) == 100
 
 
 def test_sides_take_turns_with_probes_between() -> None:
@@ -158,7 +167,7 @@ def test_rounds_with_an_unsteady_slice_are_dropped() -> None:
 def test_rounds_with_an_interrupted_slice_are_dropped() -> None:
     """The wall clock went on while another process had the processor."""
     clock, cpu = FakeClock(), FakeClock()
-    waits_ns = iter([0, 0, 100, 0])
+    waits_ns = iter([0, 0, 0, 0, 100, 0])  # three slices fit the count
 
     def call() -> None:
         cpu.work(100)
@@ -249,6 +258,27 @@ def test_json_layout(tmp_path: Path) -> None:
     assert json.loads(path.read_bytes()) == document
     assert again.results[1] == replace(nanoseconds, peer_ns=456.8)
     assert again.footprints == footprints
+
+
+def test_rows_are_measured_again() -> None:
+    other = replace(RESULT, peer="another")
+    run = Run({"commit": "one", "taken_at": "then"}, [other, RESULT], [])
+    better = replace(RESULT, figure=9.0)
+    again = run.with_again(Run({"commit": "two", "taken_at": "now"}, [better], []))
+    assert again.results == [other, better]
+    noted = {"rows": [RESULT.row], "commit": "two", "taken_at": "now"}
+    assert again.facts == {**run.facts, "again": [noted]}
+    assert again.with_again(Run(run.facts, [other], [])).facts["again"][0] == noted
+    with pytest.raises(ValueError, match="no row"):
+        run.with_again(Run(run.facts, [replace(RESULT, operation="unknown")], []))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--again"], ["--again", "--rows", "1", "--quick"], ["--again", "--quick"]]
+)
+def test_again_wants_rows_at_length(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="--again wants --rows"):
+        command.main(arguments)
 
 
 def test_footprints_have_their_lines() -> None:
