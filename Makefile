@@ -39,13 +39,15 @@ api: $(STAMPS)/test ## Write what follows from api/openapi.yaml: the 3.0.3 expor
 test: test-rust test-python ## Run every test
 
 # Files of tests go to as many processes as there are cores, four at the most: each may start servers.
+# Those of tests/integration go one by one: they hold stores to their deadlines.
 SHARED_OUT := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-rust: $(STAMPS)/toolchain
 	cargo test --package sage-core --locked --quiet
 
 test-python: $(STAMPS)/test
-	$(BIN)/python -m pytest -q $(SHARED_OUT)
+	$(BIN)/python -m pytest -q $(SHARED_OUT) --ignore tests/integration
+	$(BIN)/python -m pytest -q tests/integration
 	$(BIN)/python -m pytest -q $(SHARED_OUT) sdk/python/tests
 
 lint: $(STAMPS)/lint ## Check style, types, layers, licences

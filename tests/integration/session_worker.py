@@ -96,7 +96,7 @@ async def _work(pipe: Connection, directory: Path, seed: bytes) -> None:
     keys = KeyRing(KeyEncryptionKey("kek-1", bytes(32)))
     policy = SessionPolicy(refresh_interval_s=0.1, max_epochs_per_client=1_000_000)
     async with (
-        await SqliteStorage.open(directory / "sage.db") as storage,
+        await SqliteStorage.open(directory / "sage.db", timeout_s=30) as storage,
         SessionManager(
             storage.sessions("responder"), keys, policy=policy, windows=windows
         ) as manager,
