@@ -2,10 +2,17 @@
 
 use sage_core::replay::Moment;
 
+use crate::numbers::Whole;
+
 /// Milliseconds since the Unix epoch, or the caller's own. A clock before 1970 reads as 0, at which
 /// every timestamp is stale and nothing is accepted.
 pub fn or_now(now_ms: Option<u64>) -> u64 {
     now_ms.unwrap_or_else(now_ms_of_system)
+}
+
+/// The same for a time that was read quickly.
+pub fn given_or_now(now_ms: Option<Whole>) -> u64 {
+    or_now(now_ms.map(|Whole(now_ms)| now_ms))
 }
 
 /// Both clocks, or the caller's own, which stands for both.

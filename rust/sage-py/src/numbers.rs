@@ -20,6 +20,18 @@ pub unsafe fn plain(int: *mut ffi::PyObject) -> Option<u64> {
     u64::try_from(value).ok()
 }
 
+/// An argument that is read so: a time in ms where every record asks for it.
+pub struct Whole(pub u64);
+
+impl<'py> FromPyObject<'_, 'py> for Whole {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        whole(&object).map(Self)
+    }
+}
+
 /// An int from 0 to 2^64 - 1; whatever else is refused as if it were an argument of type `u64`.
 pub fn whole(object: &Bound<'_, PyAny>) -> PyResult<u64> {
     let mut overflow = 0;

@@ -22,6 +22,7 @@ use crate::counters::{OPEN, SEAL, VERIFY};
 use crate::detach::{self, aead_ns};
 use crate::errors;
 use crate::events;
+use crate::numbers::Whole;
 use crate::output;
 use crate::replay_windows::ReplayWindowTable;
 use crate::residue;
@@ -374,7 +375,7 @@ impl Session {
         aad: Option<Input<'_>>,
         binary_http: bool,
         answers: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let plaintext = plaintext.as_slice();
         let options = SealOptions {
@@ -382,7 +383,7 @@ impl Session {
             binary_http,
             answers_epoch: epoch_of(py, answers.as_ref())?,
         };
-        let now_ms = clock::or_now(now_ms);
+        let now_ms = clock::given_or_now(now_ms);
         output::bytes(py, plaintext.len() + RECORD_OVERHEAD, |out| {
             let watch = SEAL.begin();
             let sealed =
@@ -419,11 +420,11 @@ impl Session {
         py: Python<'py>,
         record: Input<'_>,
         aad: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         check_len(py, record.as_slice())?;
         let (record, aad) = (record.stable(), or_empty(aad.as_ref()));
-        self.open_record(py, &record, aad, clock::or_now(now_ms))
+        self.open_record(py, &record, aad, clock::given_or_now(now_ms))
     }
 
     /// Seal each plaintext as one record, in order.

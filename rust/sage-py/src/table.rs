@@ -13,6 +13,7 @@ use crate::buffers::{Input, or_empty};
 use crate::clock;
 use crate::counters::OPEN;
 use crate::errors;
+use crate::numbers::Whole;
 use crate::secrecy::refuse_copies;
 use crate::session::{Session, check_len};
 
@@ -187,7 +188,7 @@ impl SessionTable {
         py: Python<'py>,
         record: Input<'_>,
         aad: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<(Py<Session>, Bound<'py, PyBytes>)> {
         check_len(py, record.as_slice())?;
         let (record, aad) = (record.stable(), or_empty(aad.as_ref()));
@@ -198,7 +199,7 @@ impl SessionTable {
                     .ok_or_else(|| errors::authentication(py, "authentication failed"))
             })
             .inspect_err(|_| OPEN.count(py, false))?;
-        let plaintext = session.get().open_record(py, &record, aad, clock::or_now(now_ms))?;
+        let plaintext = session.get().open_record(py, &record, aad, clock::given_or_now(now_ms))?;
         Ok((session, plaintext))
     }
 
