@@ -6,19 +6,14 @@ use crate::numbers::Whole;
 
 /// Milliseconds since the Unix epoch, or the caller's own. A clock before 1970 reads as 0, at which
 /// every timestamp is stale and nothing is accepted.
-pub fn or_now(now_ms: Option<u64>) -> u64 {
-    now_ms.unwrap_or_else(now_ms_of_system)
-}
-
-/// The same for a time that was read quickly.
-pub fn given_or_now(now_ms: Option<Whole>) -> u64 {
-    or_now(now_ms.map(|Whole(now_ms)| now_ms))
+pub fn or_now(now_ms: Option<Whole>) -> u64 {
+    now_ms.map_or_else(now_ms_of_system, |Whole(now_ms)| now_ms)
 }
 
 /// Both clocks, or the caller's own, which stands for both.
-pub fn moment(now_ms: Option<u64>) -> Moment {
+pub fn moment(now_ms: Option<Whole>) -> Moment {
     match now_ms {
-        Some(now_ms) => Moment::at(now_ms),
+        Some(Whole(now_ms)) => Moment::at(now_ms),
         None => Moment { now_ms: now_ms_of_system(), uptime_ms: uptime_ms_of_system() },
     }
 }

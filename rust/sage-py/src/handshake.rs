@@ -16,6 +16,7 @@ use crate::clock;
 use crate::closable::Closable;
 use crate::counters::{SIGN, VERIFY};
 use crate::errors;
+use crate::numbers::Whole;
 use crate::secrecy::{guard_secret, refuse_copies};
 use crate::session::Session;
 use crate::signatures::{SigningKey, VerifyingKey};
@@ -119,7 +120,7 @@ impl Initiator {
         py: Python<'_>,
         challenge: Option<Input<'_>>,
         channel_binding: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Attempt> {
         let (challenge, binding) = (or_empty(challenge.as_ref()), or_empty(channel_binding.as_ref()));
         let now_ms = clock::or_now(now_ms);
@@ -191,7 +192,7 @@ impl Attempt {
         py: Python<'py>,
         message: Input<'_>,
         known: Option<Bound<'py, PyAny>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<(Bound<'py, PyBytes>, Session)> {
         let attempt = self.inner.take(py)?;
         let (message, now_ms) = (message.as_slice(), clock::or_now(now_ms));
@@ -304,7 +305,7 @@ impl Responder {
         py: Python<'_>,
         message: Input<'_>,
         channel_binding: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Request> {
         let binding = channel_binding.as_ref().map(Input::as_slice);
         let request = self
@@ -412,7 +413,7 @@ impl Request {
         py: Python<'py>,
         lifetime_s: u64,
         idle_timeout_s: u32,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<(Bound<'py, PyBytes>, Session)> {
         let lifetime_ms = lifetime_s.saturating_mul(1000);
         let now_ms = clock::or_now(now_ms);

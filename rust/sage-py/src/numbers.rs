@@ -8,19 +8,8 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// An int from 0 to 2^63 - 1, or None. It sets no exception.
-///
-/// # Safety
-/// It is an int, and the interpreter lock is held.
-#[inline]
-pub unsafe fn plain(int: *mut ffi::PyObject) -> Option<u64> {
-    let mut overflow = 0;
-    // SAFETY: as the caller says.
-    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(int, &raw mut overflow) };
-    u64::try_from(value).ok()
-}
-
-/// An argument that is read so: a time in ms where every record asks for it.
+/// An argument from 0 to 2^64 - 1, such as a time in ms; whatever else is refused as if the
+/// argument were a `u64`.
 pub struct Whole(pub u64);
 
 impl<'py> FromPyObject<'_, 'py> for Whole {
@@ -28,21 +17,26 @@ impl<'py> FromPyObject<'_, 'py> for Whole {
 
     #[inline]
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        whole(&object).map(Self)
+        // SAFETY: the object lives, and the interpreter lock is held.
+        if let Some(value) = unsafe { quickly(object.as_ptr()) } {
+            return Ok(Self(value));
+        }
+        // Negative, too large for this way, or no number, with an exception that says so.
+        match PyErr::take(object.py()) {
+            Some(error) => Err(error),
+            None => object.extract().map(Self),
+        }
     }
 }
 
-/// An int from 0 to 2^64 - 1; whatever else is refused as if it were an argument of type `u64`.
-pub fn whole(object: &Bound<'_, PyAny>) -> PyResult<u64> {
+/// An int from 0 to 2^63 - 1. None for whatever else; an exception is set only for what is no int.
+///
+/// # Safety
+/// An object, and the interpreter lock is held.
+#[inline]
+pub unsafe fn quickly(object: *mut ffi::PyObject) -> Option<u64> {
     let mut overflow = 0;
-    // SAFETY: the object lives, and the interpreter lock is held.
-    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
-    match u64::try_from(value) {
-        Ok(value) => Ok(value),
-        // Negative, too large for this way, or no number, with an exception that says so.
-        Err(_) => match PyErr::take(object.py()) {
-            Some(error) => Err(error),
-            None => object.extract(),
-        },
-    }
+    // SAFETY: as the caller says.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow) };
+    u64::try_from(value).ok()
 }

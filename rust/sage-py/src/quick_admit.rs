@@ -104,7 +104,7 @@ unsafe fn admit_plain(
         let py = Python::assume_attached();
         let set = Borrowed::from_ptr(py, set).cast_unchecked::<ReplaySet>();
         let known = set.get().look_up(scope, nonce);
-        let end = numbers::plain(end)?;
+        let end = numbers::quickly(end)?;
         Some(match set.get().admit_known(known, end) {
             Ok(()) => py.None().into_ptr(),
             Err(error) => {

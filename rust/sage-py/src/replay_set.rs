@@ -13,7 +13,7 @@ use crate::clock;
 use crate::detach;
 use crate::errors;
 use crate::events;
-use crate::numbers;
+use crate::numbers::Whole;
 use crate::replay_statistics;
 use crate::secrecy::refuse_copies;
 
@@ -78,7 +78,7 @@ impl ReplaySet {
         capacity: u64,
         horizon_ms: u64,
         path: Option<PathBuf>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Self> {
         let (at, now) = (path.as_deref(), clock::moment(now_ms));
         // Reserving a large file takes its time.
@@ -122,8 +122,8 @@ impl ReplaySet {
     ) -> PyResult<()> {
         // While the memory is on its way the numbers are read.
         let known = self.inner.look_up(purpose.as_bytes(), scope.as_bytes(), nonce.as_slice());
-        let remember_until_ms = numbers::whole(remember_until_ms)?;
-        let now_ms = now_ms.map(numbers::whole).transpose()?;
+        let Whole(remember_until_ms) = remember_until_ms.extract::<Whole>()?;
+        let now_ms = now_ms.map(|now_ms| now_ms.extract::<Whole>()).transpose()?;
         self.inner
             .admit_known(known, remember_until_ms, clock::or_now(now_ms))
             .map_err(|error| self.refusal(py, error))
@@ -138,7 +138,7 @@ impl ReplaySet {
         nonces: Batch<'py>,
         remember_until_ms: Ends,
         purpose: &str,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         // Each byte is read once, so a buffer that somebody changes meanwhile does no harm.
         let nonces = nonces.slices();
@@ -194,7 +194,7 @@ impl ReplaySet {
     /// Args:
     ///     now_ms: The time; the clock is asked if it is left out.
     #[pyo3(signature = (*, now_ms=None))]
-    fn is_complete(&self, now_ms: Option<u64>) -> bool {
+    fn is_complete(&self, now_ms: Option<Whole>) -> bool {
         self.inner.is_complete(clock::moment(now_ms))
     }
 

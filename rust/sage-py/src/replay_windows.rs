@@ -15,6 +15,7 @@ use crate::buffers::Input;
 use crate::clock;
 use crate::errors;
 use crate::events;
+use crate::numbers::Whole;
 use crate::replay_statistics;
 use crate::secrecy::refuse_copies;
 
@@ -113,7 +114,7 @@ impl ReplayWindowTable {
         capacity: u64,
         horizon_ms: u64,
         path: Option<PathBuf>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Self> {
         let (at, now) = (path.as_deref(), clock::moment(now_ms));
         let inner = py.detach(|| replay::WindowTable::open(at, capacity, horizon_ms, now, &mut SystemRandom));
@@ -171,7 +172,7 @@ impl ReplayWindowTable {
         seq: u64,
         expires_ms: u64,
         direction: &str,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<()> {
         let session_id = session_id_from_text(session_id)
             .ok_or_else(|| errors::usage(py, "session_id must be lower-case hex, 8-4-4-4-12"))?;

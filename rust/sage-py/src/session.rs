@@ -253,7 +253,7 @@ impl Session {
         &self,
         py: Python<'_>,
         windows: &ReplayWindowTable,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<()> {
         let table = Arc::clone(&windows.inner);
         self.run(py, |session| session.share_windows(table, clock::or_now(now_ms)))
@@ -306,7 +306,7 @@ impl Session {
     ///     SessionStateError: Half-open or closed.
     ///     ExpiredError: Age or idleness has ended the session.
     #[pyo3(signature = (*, now_ms=None))]
-    fn retire(&self, py: Python<'_>, now_ms: Option<u64>) -> PyResult<()> {
+    fn retire(&self, py: Python<'_>, now_ms: Option<Whole>) -> PyResult<()> {
         self.run(py, |session| session.retire(clock::or_now(now_ms), &mut SystemRandom))
     }
 
@@ -328,7 +328,7 @@ impl Session {
     /// Cost: below 1 µs; a signed M3 costs a verification, about 40 µs.
     /// Source: docs/protocol.md, "Messages".
     #[pyo3(signature = (message, *, now_ms=None))]
-    fn confirm(&self, py: Python<'_>, message: Input<'_>, now_ms: Option<u64>) -> PyResult<()> {
+    fn confirm(&self, py: Python<'_>, message: Input<'_>, now_ms: Option<Whole>) -> PyResult<()> {
         let message = message.as_slice();
         let confirmed = self.run(py, |session| {
             let (named, confirmation) = message
@@ -383,7 +383,7 @@ impl Session {
             binary_http,
             answers_epoch: epoch_of(py, answers.as_ref())?,
         };
-        let now_ms = clock::given_or_now(now_ms);
+        let now_ms = clock::or_now(now_ms);
         output::bytes(py, plaintext.len() + RECORD_OVERHEAD, |out| {
             let watch = SEAL.begin();
             let sealed =
@@ -424,7 +424,7 @@ impl Session {
     ) -> PyResult<Bound<'py, PyBytes>> {
         check_len(py, record.as_slice())?;
         let (record, aad) = (record.stable(), or_empty(aad.as_ref()));
-        self.open_record(py, &record, aad, clock::given_or_now(now_ms))
+        self.open_record(py, &record, aad, clock::or_now(now_ms))
     }
 
     /// Seal each plaintext as one record, in order.
@@ -447,7 +447,7 @@ impl Session {
         py: Python<'py>,
         plaintexts: Batch<'py>,
         aad: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyList>> {
         self.with(py, |_| ())?;
         let plaintexts = plaintexts.slices();
@@ -493,7 +493,7 @@ impl Session {
         py: Python<'py>,
         records: Batch<'py>,
         aad: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyList>> {
         self.with(py, |_| ())?;
         let records = records.into_stable();
@@ -553,7 +553,7 @@ impl Session {
         py: Python<'py>,
         aad: Option<Input<'_>>,
         answers: Option<Input<'_>>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let options = SealOptions {
             aad: or_empty(aad.as_ref()),
@@ -582,7 +582,7 @@ impl Session {
     /// Cost: about 1 µs.
     /// Source: docs/protocol.md, "Rekey and resume".
     #[pyo3(signature = (*, now_ms=None))]
-    fn rekey_request<'py>(&self, py: Python<'py>, now_ms: Option<u64>) -> PyResult<Bound<'py, PyBytes>> {
+    fn rekey_request<'py>(&self, py: Python<'py>, now_ms: Option<Whole>) -> PyResult<Bound<'py, PyBytes>> {
         let now_ms = clock::or_now(now_ms);
         let request = self.run(py, |session| session.rekey_request(now_ms, &mut SystemRandom))?;
         Ok(PyBytes::new(py, &request))
@@ -603,7 +603,7 @@ impl Session {
     /// Cost: about 2 µs.
     /// Source: docs/protocol.md, "Rekey and resume".
     #[pyo3(signature = (reply, *, now_ms=None))]
-    fn accept_rekey(&self, py: Python<'_>, reply: Input<'_>, now_ms: Option<u64>) -> PyResult<()> {
+    fn accept_rekey(&self, py: Python<'_>, reply: Input<'_>, now_ms: Option<Whole>) -> PyResult<()> {
         self.run(py, |session| session.accept_rekey(reply.as_slice(), clock::or_now(now_ms)))
     }
 
@@ -630,7 +630,7 @@ impl Session {
         &self,
         py: Python<'py>,
         request: Input<'_>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (request, now_ms) = (request.as_slice(), clock::or_now(now_ms));
         let reply = self.run(py, |session| session.answer_rekey(request, now_ms, &mut SystemRandom))?;
@@ -659,7 +659,7 @@ impl Session {
         &self,
         py: Python<'_>,
         request: Input<'_>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<PreparedRekey> {
         let (request, now_ms) = (request.as_slice(), clock::or_now(now_ms));
         let prepared = self.run(py, |session| session.prepare_rekey(request, now_ms, &mut SystemRandom))?;
@@ -684,7 +684,7 @@ impl Session {
         &self,
         py: Python<'py>,
         prepared: &PreparedRekey,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let prepared = prepared.take(py)?;
         let now_ms = clock::or_now(now_ms);
@@ -717,7 +717,7 @@ impl Session {
         label: &str,
         context: Input<'_>,
         length: usize,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (context, now_ms) = (context.as_slice(), clock::or_now(now_ms));
         // One byte more than allowed is enough for the core to say what the limit is.
@@ -755,7 +755,7 @@ impl Session {
         kek: &KeyEncryptionKey,
         store: &str,
         prepared: Option<&PreparedRekey>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Option<WrappedSession>> {
         let now_ms = clock::or_now(now_ms);
         let random = &mut SystemRandom;
@@ -781,7 +781,13 @@ impl Session {
     ///     SessionStateError: Half-open or closed.
     ///     ExpiredError: Age or idleness has ended the session.
     #[pyo3(signature = (*, records=0, plaintext_bytes=0, now_ms=None))]
-    fn skip(&self, py: Python<'_>, records: u64, plaintext_bytes: u64, now_ms: Option<u64>) -> PyResult<()> {
+    fn skip(
+        &self,
+        py: Python<'_>,
+        records: u64,
+        plaintext_bytes: u64,
+        now_ms: Option<Whole>,
+    ) -> PyResult<()> {
         let now_ms = clock::or_now(now_ms);
         self.run(py, |session| session.skip(records, plaintext_bytes, now_ms, &mut SystemRandom))
     }
@@ -793,7 +799,7 @@ impl Session {
     /// Args:
     ///     now_ms: The time; the clock is asked if it is left out.
     #[pyo3(signature = (*, now_ms=None))]
-    fn sweep(&self, py: Python<'_>, now_ms: Option<u64>) -> PyResult<()> {
+    fn sweep(&self, py: Python<'_>, now_ms: Option<Whole>) -> PyResult<()> {
         self.with(py, |session| session.sweep(clock::or_now(now_ms)))
     }
 

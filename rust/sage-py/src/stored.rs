@@ -13,6 +13,7 @@ use crate::aead::KeyEncryptionKey;
 use crate::buffers::Input;
 use crate::clock;
 use crate::errors;
+use crate::numbers::Whole;
 use crate::replay_windows::ReplayWindowTable;
 use crate::session::Session;
 
@@ -156,7 +157,7 @@ impl WrappedSession {
         kek: &KeyEncryptionKey,
         store: &str,
         windows: Option<&ReplayWindowTable>,
-        now_ms: Option<u64>,
+        now_ms: Option<Whole>,
     ) -> PyResult<Session> {
         let now_ms = clock::or_now(now_ms);
         let windows = windows.map(|table| Arc::clone(&table.inner));

@@ -199,7 +199,7 @@ impl SessionTable {
                     .ok_or_else(|| errors::authentication(py, "authentication failed"))
             })
             .inspect_err(|_| OPEN.count(py, false))?;
-        let plaintext = session.get().open_record(py, &record, aad, clock::given_or_now(now_ms))?;
+        let plaintext = session.get().open_record(py, &record, aad, clock::or_now(now_ms))?;
         Ok((session, plaintext))
     }
 
@@ -213,7 +213,7 @@ impl SessionTable {
     ///
     /// Cost: about 50 ns a session; call it every few seconds.
     #[pyo3(signature = (*, now_ms=None))]
-    fn sweep(&self, py: Python<'_>, now_ms: Option<u64>) -> PyResult<usize> {
+    fn sweep(&self, py: Python<'_>, now_ms: Option<Whole>) -> PyResult<usize> {
         let now_ms = clock::or_now(now_ms);
         let mut dropped = 0;
         for session in self.served(py) {
