@@ -25,14 +25,12 @@ from sage_native.gateway.limits import BodyDeadlines, InFlight
 from sage_native.gateway.measuring import StoreGauges, measured
 from sage_native.gateway.pacing import Pacing
 from sage_native.gateway.preparing import ensure_secrets, opened_secrets
-from sage_native.gateway.request_nonces import MachineNonces, StoredNonces
 from sage_native.gateway.rotation import KeyRotation, Keys
 from sage_native.gateway.siblings import Siblings
 from sage_native.gateway.state import StateDirectory
-from sage_native.replay import ReplaySet, ReplayWindowTable
+from sage_native.gateway.stores import open_nonces, open_store
+from sage_native.replay import ReplayWindowTable
 from sage_native.sessions import KeyRing, SessionManager, SessionPolicy
-from sage_native.storage.base import DEFAULT_HORIZON_MS
-from sage_native.storage.opening import open_storage
 
 if TYPE_CHECKING:
     from typing import Self
@@ -170,22 +168,8 @@ class Gateway:
         self, stack: AsyncExitStack, state: StateDirectory, ring: KeyRing
     ) -> None:
         settings = self.settings
-        is_stored = settings.replay.guarantee != "node"
-        self.storage = await stack.enter_async_context(
-            await open_storage(
-                settings.storage.url,
-                guarantee=settings.replay.guarantee if is_stored else settings.storage.guarantee,
-                horizon_ms=DEFAULT_HORIZON_MS,
-                timeout_s=settings.storage.timeout,
-            )
-        )
-        if is_stored:
-            self.nonces = StoredNonces(self.storage.nonces)
-        else:
-            memory = ReplaySet.open(
-                state.replay_path, capacity=settings.replay.capacity, horizon_ms=DEFAULT_HORIZON_MS
-            )
-            self.nonces = MachineNonces(memory)
+        self.storage = await stack.enter_async_context(await open_store(settings))
+        self.nonces = open_nonces(settings, state, self.storage)
         policy = session_policy(settings)
         self.windows = ReplayWindowTable.open(
             state.windows_path,

@@ -15,12 +15,9 @@ from starlette.routing import Route
 
 from sage_native.gateway.gateway import SESSION_STORE
 from sage_native.gateway.measuring import StoreGauges
-from sage_native.gateway.request_nonces import MachineNonces, StoredNonces
 from sage_native.gateway.state import StateDirectory
+from sage_native.gateway.stores import open_nonces, open_store
 from sage_native.observability.metrics.running import running_metrics
-from sage_native.replay import ReplaySet
-from sage_native.storage.base import DEFAULT_HORIZON_MS
-from sage_native.storage.opening import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from sage_native.config import Settings
-    from sage_native.gateway.request_nonces import RequestNonces
 
 __all__ = ["METRICS_PATH", "create_metrics_app"]
 
@@ -60,26 +56,8 @@ def create_metrics_app(settings: Settings) -> ASGIApp:
 @contextlib.asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[StoreGauges]:
     """Open what is to be asked: the store, and the memory of this machine."""
-    state = StateDirectory(settings.state_dir)
-    is_stored = settings.replay.guarantee != "node"
-    storage = await open_storage(
-        settings.storage.url,
-        guarantee=settings.replay.guarantee if is_stored else settings.storage.guarantee,
-        horizon_ms=DEFAULT_HORIZON_MS,
-        timeout_s=settings.storage.timeout,
-    )
-    async with storage:
-        nonces: RequestNonces
-        if is_stored:
-            nonces = StoredNonces(storage.nonces)
-        else:
-            nonces = MachineNonces(
-                ReplaySet.open(
-                    state.replay_path,
-                    capacity=settings.replay.capacity,
-                    horizon_ms=DEFAULT_HORIZON_MS,
-                )
-            )
+    async with await open_store(settings) as storage:
+        nonces = open_nonces(settings, StateDirectory(settings.state_dir), storage)
         # A store in memory is each process's own, and this one's is empty.
         is_own = settings.storage.url.startswith("memory:")
         yield StoreGauges(None if is_own else storage.sessions(SESSION_STORE), nonces)

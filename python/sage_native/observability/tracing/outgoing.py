@@ -7,19 +7,17 @@ alone: what a peer writes into ``traceparent`` ends at the gateway.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sage_native.events import report
 from sage_native.observability.tracing.current import (
     RequestTrace,
     current_request_trace,
     current_span_context,
 )
+from sage_native.observability.tracing.entered import EnteredSpan
 from sage_native.observability.tracing.traceparent import spelt_parent
-from sage_native.observability.tracing.tracers import span_tracer
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from opentelemetry.trace import Span, Tracer
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["UpstreamSpan"]
 
 
-class UpstreamSpan:
+class UpstreamSpan(EnteredSpan):
     """A request to an upstream, while it is entered. A span is made of it only if it is sampled.
 
     Args:
@@ -40,14 +38,13 @@ class UpstreamSpan:
         status: To be set to the status of the answer.
     """
 
-    __slots__ = ("_host", "_method", "_port", "_span", "_token", "headers", "status")
+    __slots__ = ("_host", "_method", "_port", "headers", "status")
 
     def __init__(self, method: str, *, host: str, port: int) -> None:
+        super().__init__()
         self._method = method
         self._host = host
         self._port = port
-        self._span: Span | None = None
-        self._token: Any = None
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
         self.status: int | None = None
 
@@ -56,30 +53,12 @@ class UpstreamSpan:
         if request is not None and not request.is_sampled:
             self.headers = _unsampled(request)
             return self
-        tracer = span_tracer()
-        if tracer is not None:
-            try:
-                self._begin(tracer)
-            except Exception as error:  # noqa: BLE001 - not the trouble of what is traced
-                report(self, error, "Exception ignored at the begin of")
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._span is not None:
-            try:
-                self._end(self._span, error)
-            except Exception as trouble:  # noqa: BLE001 - as above
-                report(self, trouble, "Exception ignored at the end of")
+    def _start(self, tracer: Tracer) -> Span:
+        from opentelemetry import trace  # noqa: PLC0415 - somebody has imported it
 
-    def _begin(self, tracer: Tracer) -> None:
-        from opentelemetry import context, trace  # noqa: PLC0415 - somebody has imported them
-
-        self._span = tracer.start_span(
+        return tracer.start_span(
             self._method,
             kind=trace.SpanKind.CLIENT,
             attributes={
@@ -88,27 +67,20 @@ class UpstreamSpan:
                 "server.port": self._port,
             },
         )
-        self._token = context.attach(trace.set_span_in_context(self._span))
+
+    def _begun(self) -> None:
         found = current_span_context()
         if found is not None:
             parent = spelt_parent(found.trace_id, found.span_id, found.trace_flags)
             self.headers = _fields(parent, found.trace_state.to_header())
 
-    def _end(self, span: Span, error: BaseException | None) -> None:
-        from opentelemetry import context  # noqa: PLC0415 - as above
-        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - as above
-
-        if self._token is not None:
-            context.detach(self._token)
+    def _trouble(self, error: BaseException | None) -> str | None:
         trouble = None if error is None else type(error).__qualname__
         if self.status is not None:
-            span.set_attribute("http.response.status_code", self.status)
+            self.note("http.response.status_code", self.status)
             if self.status >= 400:
                 trouble = str(self.status)
-        if trouble is not None:
-            span.set_attribute("error.type", trouble)
-            span.set_status(Status(StatusCode.ERROR))
-        span.end()
+        return trouble
 
 
 def _unsampled(request: RequestTrace) -> tuple[tuple[bytes, bytes], ...]:

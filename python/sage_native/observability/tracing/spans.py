@@ -13,16 +13,13 @@ made for each record: sealing takes less time than a span.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from sage_native.events import report
 from sage_native.exceptions import PeerError
-from sage_native.observability.tracing.tracers import pseudonym_of, span_tracer
+from sage_native.observability.tracing.entered import EnteredSpan
+from sage_native.observability.tracing.tracers import pseudonym_of
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from opentelemetry.trace import Span, Tracer
 
 __all__ = ["HandshakeSpan", "NamedSpan", "encryption", "handshake", "signature"]
@@ -33,7 +30,7 @@ _SESSION: Final = "sage.session"
 _KEY_TYPE: Final = "sage.key_type"
 
 
-class NamedSpan:
+class NamedSpan(EnteredSpan):
     """A span while it is entered. `encryption` and `signature` make them.
 
     Args:
@@ -44,7 +41,7 @@ class NamedSpan:
     Cost: below 1 µs where nothing is made.
     """
 
-    __slots__ = ("_attributes", "_identifiers", "_name", "_span", "_token")
+    __slots__ = ("_attributes", "_identifiers", "_name")
 
     def __init__(
         self,
@@ -53,69 +50,33 @@ class NamedSpan:
         identifiers: dict[str, str | None] | None = None,
         attributes: dict[str, str] | None = None,
     ) -> None:
+        super().__init__()
         self._name = name
         self._identifiers = identifiers
         self._attributes = attributes
-        self._span: Span | None = None
-        self._token: Any = None
 
     @property
     def is_recording(self) -> bool:
         """Tell whether somebody will get to see it."""
         return self._span is not None and self._span.is_recording()
 
-    def note(self, name: str, value: str | float) -> None:
-        """Add an attribute; nothing that names a person, an agent or a session."""
-        if self._span is not None:
-            self._span.set_attribute(name, value)
-
     def identify(self, name: str, identifier: str) -> None:
         """Add the pseudonym of a DID or a session id."""
         if self._span is not None and self._span.is_recording():
             self._span.set_attribute(name, pseudonym_of(identifier))
 
-    def __enter__(self) -> Self:
-        tracer = span_tracer()
-        if tracer is not None:
-            try:
-                self._begin(tracer)
-            except Exception as error:  # noqa: BLE001 - not the trouble of what is traced
-                report(self, error, "Exception ignored at the begin of")
-        return self
+    def _start(self, tracer: Tracer) -> Span:
+        return tracer.start_span(self._name, attributes=self._attributes)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._span is not None:
-            try:
-                self._end(self._span, error)
-            except Exception as trouble:  # noqa: BLE001 - as above
-                report(self, trouble, "Exception ignored at the end of")
-            self._span = self._token = None
-
-    def _begin(self, tracer: Tracer) -> None:
-        from opentelemetry import context, trace  # noqa: PLC0415 - somebody has imported them
-
-        self._span = tracer.start_span(self._name, attributes=self._attributes)
-        self._token = context.attach(trace.set_span_in_context(self._span))
+    def _begun(self) -> None:
         for name, identifier in (self._identifiers or {}).items():
             if identifier is not None:
                 self.identify(name, identifier)
 
-    def _end(self, span: Span, error: BaseException | None) -> None:
-        from opentelemetry import context  # noqa: PLC0415 - as above
-        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - as above
-
-        if self._token is not None:
-            context.detach(self._token)
-        if error is not None:
-            told = error.code if isinstance(error, PeerError) else type(error).__qualname__
-            span.set_attribute("error.type", told)
-            span.set_status(Status(StatusCode.ERROR))
-        span.end()
+    def _trouble(self, error: BaseException | None) -> str | None:
+        if error is None:
+            return None
+        return error.code if isinstance(error, PeerError) else type(error).__qualname__
 
 
 class HandshakeSpan(NamedSpan):
