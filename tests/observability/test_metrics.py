@@ -28,6 +28,7 @@ from sage_native.gateway import measuring
 from sage_native.gateway.request_nonces import MachineNonces
 from sage_native.observability import RequestMiddleware, writer
 from sage_native.observability import metrics as package
+from sage_native.observability.answered import RECORD_ROUTE, ended_of
 from sage_native.observability.metrics import MetricsMiddleware, MetricsObserver, start_metrics
 from sage_native.observability.metrics.definitions import (
     MAX_ROUTES,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from sage_native.observability.answered import AnsweredRecord
     from sage_native.observability.metrics import Metrics
 
 
@@ -124,6 +126,25 @@ async def test_an_answer_that_never_began_is_aborted(metrics: Metrics) -> None:
         await observed(scope, None, None)  # type: ignore[arg-type]
     labels = {"listener": "admin", "method": "GET", "route": "unmatched", "status": "aborted"}
     assert value(metrics, "sage_http_requests_total", **labels) == 1
+
+
+def test_records_are_counted_as_any_other_request_is(metrics: Metrics) -> None:
+    """Those in a bucket, on its bound, beyond the last one, and none at all."""
+    took = metrics.tallies["sage_http_request_duration_seconds"]
+    bounds = took.spread("public", RECORD_ROUTE).bounds
+    lasted_s = [0.0, 1.0, 100.0, *bounds, *(bound * 1.5 for bound in bounds), *bounds[3:7]]
+    records: list[AnsweredRecord] = [("", 1, 5.0, 5.0 + one, None, None) for one in lasted_s]
+    MetricsObserver(metrics, listener="public").finish_records(records[:1])
+    MetricsObserver(metrics, listener="public").finish_records(records[1:])
+    MetricsObserver(metrics, listener="admin").finish_many([ended_of(one) for one in records])
+    counted, expected = (took.spread(one, RECORD_ROUTE) for one in ("public", "admin"))
+    assert counted.counts == expected.counts
+    assert sum(counted.counts) == len(records)
+    assert counted.total == pytest.approx(expected.total)
+    labels = {"method": "POST", "route": RECORD_ROUTE, "status": "200"}
+    for listener in ("public", "admin"):
+        name = "sage_http_requests_total"
+        assert value(metrics, name, listener=listener, **labels) == len(records)
 
 
 async def test_text_is_what_the_client_wants(metrics: Metrics) -> None:

@@ -1,38 +1,46 @@
-"""Requests of a worker's own server: noted in a tuple, told of many at once, and the same lines."""
+"""Requests of a worker's own server: noted in a tuple, and told of many at once."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import random
+import weakref
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sage_native.gateway.watch import Watch
-from sage_native.observability.access import RequestLog
+from sage_native.observability.answered import ended_of
 from sage_native.observability.context import current_scope
-from sage_native.observability.logging import configure_logging
-from sage_native.observability.pseudonyms import KEY_LEN, Pseudonyms
+from sage_native.observability.middleware import RequestMiddleware
+from sage_native.observability.tracing import TracingObserver, start_tracing
+from sage_native.observability.tracing.current import TRACE_KEY
+from sage_native.observability.tracing.gaps import NEVER, draw_gap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    import pytest
     from starlette.types import Receive, Scope, Send
 
     from sage_native.observability import ObservedRequest
+    from sage_native.observability.answered import AnsweredRecord
     from sage_native.observability.middleware import Ended
 
-PSEUDONYMS = Pseudonyms(bytes(KEY_LEN))
 SESSION_ID = "01234567-89ab-cdef-0123-456789abcdef"
 ROUTE = "/v1/sessions/{session_id}/messages"
+KNOWN = {"sage.route": ROUTE, "sage.session": SESSION_ID}
 
 
 async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise AssertionError("nobody asks it")
 
 
-def scope_of(**members: Any) -> Scope:  # noqa: ANN401 - any members
-    return {"type": "http", "method": "POST", "path": "/", "headers": [], **members}
+class KeptScope(dict[str, Any]):
+    """A scope that tells when it is gone."""
+
+
+def scope_of(**members: Any) -> KeptScope:  # noqa: ANN401 - any members
+    return KeptScope(type="http", method="POST", path="/", headers=[], **members)
 
 
 class Many:
@@ -40,6 +48,7 @@ class Many:
 
     def __init__(self) -> None:
         self.told: list[list[Ended]] = []
+        self.records: list[list[AnsweredRecord]] = []
 
     def begin(self, _request: ObservedRequest) -> None:
         raise AssertionError("it is told of many")
@@ -50,19 +59,8 @@ class Many:
     def finish_many(self, ended: Sequence[Ended]) -> None:
         self.told.append(list(ended))
 
-
-class Each:
-    """Keeps the requests that it is told of."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[int | None, int, float]] = []
-
-    def begin(self, request: ObservedRequest) -> object:
-        return request
-
-    def finish(self, request: ObservedRequest, state: object) -> None:
-        assert state is request
-        self.requests.append((request.status, request.sent_len, request.duration_s))
+    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+        self.records.append(list(records))
 
 
 class Broken(Many):
@@ -71,27 +69,84 @@ class Broken(Many):
     def finish_many(self, ended: Sequence[Ended]) -> None:
         raise ValueError(len(ended))
 
+    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+        raise ValueError(len(records))
+
 
 async def test_observers_are_told_of_all_that_ended_at_once() -> None:
-    many, each = Many(), Each()
-    watch = Watch(app, [many, each])
-    scopes = [scope_of(), scope_of()]
+    many, other = Many(), Many()
+    watch = Watch(app, [many, other])
+    scopes = [scope_of(), scope_of(), scope_of(**KNOWN)]
     for scope in scopes:
         assert watch.begin(scope) is None
         assert current_scope.get() is scope
-    assert watch.in_flight_count == 2
+    assert watch.in_flight_count == 3
+    failed = (scopes[1], None, None, 2.0, 2.25, RuntimeError())
     watch.note((scopes[0], 200, 10, 1.0, 1.5, None))
-    watch.note((scopes[1], None, None, 2.0, 2.25, RuntimeError()))
+    watch.note(failed)
+    watch.note((scopes[2], 200, 112, 3.0, 3.125, None))
     assert watch.in_flight_count == 0
     assert many.told == []
     async with asyncio.timeout(20):
-        while not many.told:
+        while not other.records:
             await asyncio.sleep(0.001)
-    assert [len(told) for told in many.told] == [2]
-    assert each.requests == [(200, 10, 0.5), (None, 0, 0.25)]
+    for one in (many, other):
+        assert one.told == [[(scopes[0], 200, 10, 1.0, 1.5, None), failed]]
+        assert one.records == [[(SESSION_ID, 112, 3.0, 3.125, None, None)]]
     watch.tell()
-    assert len(many.told) == 1
+    assert (len(many.told), len(many.records)) == (1, 1)
     assert watch.in_flight_count == 0
+    watch.note((scopes[0], 200, 10, 4.0, 4.5, None))
+    async with asyncio.timeout(20):
+        while len(many.told) == 1:
+            await asyncio.sleep(0.001)
+
+
+async def test_of_a_record_that_was_answered_nothing_is_kept_but_what_its_line_says() -> None:
+    many = Many()
+    watch = Watch(app, [many])
+    ids = ("1" * 32, "2" * 16)
+    plain, told = scope_of(**KNOWN), scope_of(**KNOWN)
+    told.update({"sage.span": ids, "sage.request_id": "named"})
+    gone = [weakref.ref(one) for one in (plain, told)]
+    watch.note((plain, 200, 112, 1.0, 1.5, None))
+    watch.note((told, 200, 112, 2.0, 2.5, None))
+    del plain, told
+    assert [one() for one in gone] == [None, None]
+    watch.tell()
+    assert many.told == []
+    assert many.records == [
+        [(SESSION_ID, 112, 1.0, 1.5, None, None), (SESSION_ID, 112, 2.0, 2.5, "named", ids)]
+    ]
+    for record in many.records[0]:
+        scope, *rest = ended_of(record)
+        assert rest == [200, 112, record[2], record[3], None]
+        assert {**scope, **KNOWN} == scope
+        assert (scope.get("sage.request_id"), scope.get("sage.span")) == record[4:]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ({}, 200, 112, None),
+        (KNOWN, 409, 90, None),
+        (KNOWN, 204, 0, None),
+        (KNOWN, 200, None, None),
+        (KNOWN, None, None, ZeroDivisionError()),
+        (KNOWN, 200, 112, ZeroDivisionError()),
+    ],
+)
+async def test_what_is_no_answered_record_is_told_of_in_whole(
+    other: tuple[dict[str, Any], int | None, int | None, BaseException | None],
+) -> None:
+    many = Many()
+    watch = Watch(app, [many])
+    members, status, sent_len, error = other
+    ended = (scope_of(**members), status, sent_len, 1.0, 1.5, error)
+    watch.note(ended)
+    watch.tell()
+    assert many.told == [[ended]]
+    assert many.records == []
 
 
 async def test_an_observer_that_raises_keeps_nothing_from_the_others(
@@ -100,49 +155,44 @@ async def test_an_observer_that_raises_keeps_nothing_from_the_others(
     many, broken = Many(), Broken()
     watch = Watch(app, [broken, many])
     watch.note((scope_of(), 200, 0, 1.0, 1.5, None))
+    watch.note((scope_of(**KNOWN), 200, 0, 1.0, 1.5, None))
     watch.tell()
-    assert len(many.told) == 1
-    (reported,) = caplog.records
-    assert reported.name == "sage_native.events"
-    assert reported.getMessage() == "Exception ignored in the request observer Broken"
+    assert (len(many.told), len(many.records)) == (1, 1)
+    assert [(one.name, one.getMessage()) for one in caplog.records] == [
+        ("sage_native.events", "Exception ignored in the request observer Broken")
+    ] * 2
 
 
-def lines_of(path: Path, ended: Sequence[Ended], *, form: Any = "json") -> list[str]:  # noqa: ANN401
-    log_output = configure_logging(output=str(path), format=form, pseudonyms=PSEUDONYMS)
-    RequestLog(log_output, PSEUDONYMS, quiet_routes=("/quiet",)).finish_many(ended)
-    log_output.close()
-    return path.read_text("utf-8").splitlines()
+@pytest.mark.parametrize(
+    ("rate", "least", "most"), [(0.0, 0, 0), (0.1, 260, 340), (1.0, 3000, 3000)]
+)
+async def test_a_part_of_the_requests_is_traced_and_all_have_a_trace(
+    rate: float, least: int, most: int
+) -> None:
+    random.seed(rate)
+    with start_tracing("http://127.0.0.1:1/v1/traces", sample_rate=rate) as tracing:
+        watch = Watch(app, [], tracing=TracingObserver(tracing, unsampled_paths=("/quiet",)))
+        traced_count = 0
+        for _ in range(3000):
+            scope = scope_of()
+            answers = watch.begin(scope)
+            assert answers is None or isinstance(answers, RequestMiddleware)
+            assert (TRACE_KEY in scope) == (answers is None)
+            traced_count += answers is not None
+        assert least <= traced_count <= most
+        for _ in range(100):
+            assert watch.begin(scope_of() | {"path": "/quiet"}) is None
 
 
-def test_a_late_line_is_the_line_of_its_request(tmp_path: Path) -> None:
-    known = {"sage.route": ROUTE, "sage.session": SESSION_ID}
-    traced = {**known, "sage.span": ("1" * 32, "2" * 16), "sage.request_id": "named"}
-    ended: list[Ended] = [
-        (scope_of(**known), 200, 112, 1.0, 1.0125, None),
-        (scope_of(**traced), 200, 112, 1.0, 1.0125, None),
-        (scope_of(**known, **{"sage.problem": "replay_detected"}), 409, 90, 1.0, 1.5, None),
-        (scope_of(**known), 200, None, 1.0, 1.5, None),
-        (scope_of(**known), None, None, 1.0, 1.5, ZeroDivisionError("secret")),
-        (scope_of(**{"sage.route": "/quiet"}), 200, 2, 1.0, 1.5, None),
-    ]
-    lines = [json.loads(line) for line in lines_of(tmp_path / "log", ended)]
-    found = {line.pop("request_id"): line for line in lines}
-    assert len(found) == 5, "each has a name of its own, and what is quiet has no line"
-    session = PSEUDONYMS.of_session(SESSION_ID)
-    assert all(line["session"] == session and line["route"] == ROUTE for line in lines)
-    by_status = sorted(lines, key=lambda line: str(line["status"]))
-    assert [line["status"] for line in by_status] == [200, 200, 200, 409, None]
-    assert by_status[3]["problem"] == "replay_detected"
-    assert (by_status[4]["level"], by_status[4]["error"]) == ("error", "ZeroDivisionError")
-    named = found["named"]
-    assert (named["trace_id"], named["span_id"]) == ("1" * 32, "2" * 16)
-    assert (named["duration_ms"], named["sent_len"], named["event"]) == (12.5, 112, "request")
-    assert (named["level"], named["method"]) == ("info", "POST")
-
-
-def test_late_lines_for_people(tmp_path: Path) -> None:
-    known = {"sage.route": ROUTE, "sage.session": SESSION_ID}
-    ended: list[Ended] = [(scope_of(**known), 200, 112, 1.0, 1.0125, None)]
-    [line] = lines_of(tmp_path / "log", ended, form="console")
-    assert line[9:].startswith("info    request  ")
-    assert PSEUDONYMS.of_session(SESSION_ID) in line
+def test_gaps_are_those_between_coins() -> None:
+    """The shares of short gaps, and the mean, as if a coin was thrown for each request."""
+    random.seed(20)
+    gaps = [draw_gap(0.25) for _ in range(20_000)]
+    assert min(gaps) == 1
+    for length in (1, 2, 3, 8):
+        expected = 20_000 * 0.25 * 0.75 ** (length - 1)
+        assert abs(gaps.count(length) - expected) < 5 * expected**0.5
+    assert abs(sum(gaps) / 20_000 - 4) < 0.15
+    assert {draw_gap(1.0) for _ in range(10)} == {1}
+    assert {draw_gap(0.0) for _ in range(10)} == {NEVER}
+    assert all(draw_gap(5e-324) > 1 << 60 for _ in range(10))

@@ -33,6 +33,7 @@ from sage_native.gateway.routes import (
     sessions,
     signatures,
 )
+from sage_native.observability.answered import RECORD_ROUTE
 from sage_native.observability.middleware import ROUTE_KEY, SESSION_KEY
 
 if TYPE_CHECKING:
@@ -50,17 +51,16 @@ if TYPE_CHECKING:
 
 __all__ = ["AdminApp", "PublicApp", "create_admin_app", "create_app"]
 
-_RECORDS_BEFORE, _RECORDS_AFTER = "/v1/sessions/", "/messages"
+_RECORDS_BEFORE, _RECORDS_AFTER = RECORD_ROUTE.split("{session_id}")
 _SESSION_ID_LEN = 36
 _RECORDS_LEN = len(_RECORDS_BEFORE) + _SESSION_ID_LEN + len(_RECORDS_AFTER)
-_RECORDS = f"{_RECORDS_BEFORE}{{session_id}}{_RECORDS_AFTER}"
 _SESSION_ID = slice(len(_RECORDS_BEFORE), -len(_RECORDS_AFTER))
 
 PUBLIC_ROUTES: tuple[tuple[str, str, _Work | type[records.RecordEndpoint]], ...] = (
     ("POST", "/v1/handshake/initiate", handshake.initiate),
     ("POST", "/v1/handshake/complete", handshake.complete),
     ("GET", "/v1/identity", identity.identity),
-    ("POST", _RECORDS, records.RecordEndpoint),
+    ("POST", RECORD_ROUTE, records.RecordEndpoint),
     ("POST", "/v1/sessions/{session_id}/rekey", rekey.rekey),
     ("POST", "/v1/signatures/verify", signatures.verify),
     ("POST", "/v1/signatures/verify-batch", signatures.verify_batch),
@@ -137,7 +137,7 @@ class PublicApp:
             ):
                 session_id = path[_SESSION_ID]
                 if "/" not in session_id:
-                    scope[ROUTE_KEY] = _RECORDS
+                    scope[ROUTE_KEY] = RECORD_ROUTE
                     scope[SESSION_KEY] = session_id
                     return await self._records.serve(scope, receive, send, session_id)
             endpoint = self._posts.get(path)

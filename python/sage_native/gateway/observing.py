@@ -18,7 +18,7 @@ from sage_native.gateway.limits import ClientAddresses
 from sage_native.gateway.metric_files import PLACE_VARIABLE
 from sage_native.gateway.state import StateDirectory
 from sage_native.gateway.watch import Watch
-from sage_native.observability.middleware import RequestMiddleware
+from sage_native.observability.middleware import LateObserver, RequestMiddleware
 from sage_native.observability.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Observing:
             return None
         from sage_native.observability.tracing import TracingObserver  # noqa: PLC0415 - as needed
 
-        late = [one for one in self._observers if not isinstance(one, TracingObserver)]
+        late = [one for one in self._observers if isinstance(one, LateObserver)]
         tracing = [one for one in self._observers if isinstance(one, TracingObserver)]
         watch = Watch(app, late, tracing=tracing[0] if tracing else None, trusts=self._trusts())
         for one in late:

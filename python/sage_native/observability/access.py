@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
+from sage_native.observability.answered import RECORD_ROUTE, ended_of
 from sage_native.observability.context import bound, current_scope
 from sage_native.observability.lines import add_span
-from sage_native.observability.middleware import (
-    REQUEST_ID_KEY,
-    ROUTE_KEY,
-    SESSION_KEY,
-    SPAN_KEY,
-    ObservedRequest,
-)
+from sage_native.observability.middleware import SESSION_KEY, SPAN_KEY, ObservedRequest
+from sage_native.observability.record_lines import RecordLines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from contextvars import Token
 
+    from sage_native.observability.answered import AnsweredRecord
     from sage_native.observability.logging import LogOutput
     from sage_native.observability.middleware import Ended, Scope
     from sage_native.observability.pseudonyms import Pseudonyms
 
 __all__ = ["RequestLog"]
-
-MAX_KNOWN = 4096
-"""How many pseudonyms are remembered; they are forgotten all at once."""
 
 
 class RequestLog:
@@ -55,11 +46,8 @@ class RequestLog:
         self._output = log_output
         self._pseudonyms = pseudonyms
         self._quiet_routes = frozenset(quiet_routes)
-        self._is_json = log_output.is_json
-        # The part of a line that is the same for a route, and that for a second.
-        self._kinds: dict[str, str] = {}
-        self._sessions: dict[str, str] = {}
-        self._second, self._prefix = 0, ""
+        self._records_level = self._level_of(RECORD_ROUTE)
+        self._record_lines = RecordLines(pseudonyms, level=self._records_level)
         self._takes = {level: log_output.takes(level) for level in ("debug", "info", "error")}
 
     def begin(self, request: ObservedRequest) -> Token[Scope | None]:
@@ -75,7 +63,7 @@ class RequestLog:
         if request.error is not None or (status is not None and status >= 500 and status != 503):
             level = "error"
         else:
-            level = "debug" if route in self._quiet_routes else "info"
+            level = self._level_of(route)
         if self._takes[level]:
             self._write(level, request, route)
         current_scope.reset(cast("Token[Scope | None]", state))
@@ -83,62 +71,33 @@ class RequestLog:
     def finish_many(self, ended: Sequence[Ended]) -> None:
         """Write the lines of requests that are over; what is bound inside them is not in these.
 
-        Cost: 1.3 µs each for records that were answered, else as ``finish``.
+        Cost: as ``finish``, each.
         """
-        if not self._takes["info"]:
-            for one in ended:
-                if one[5] is not None or one[1] is None or one[1] >= 500:
-                    self._finish_late(one)
+        takes_all = self._takes["info"]
+        for one in ended:
+            if takes_all or one[5] is not None or one[1] is None or one[1] >= 500:
+                self._finish_late(one)
+
+    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+        """Write the lines of records that were answered.
+
+        Cost: 0.8 µs each in JSON, else as ``finish``; nothing if nobody wants to read of them.
+        """
+        if not self._takes[self._records_level]:
             return
-        since_epoch_s = time.time() - time.perf_counter()
-        lines: list[str] = []
-        kinds, known, is_json = self._kinds, self._sessions, self._is_json
-        if len(known) > MAX_KNOWN:
-            known.clear()
-        names, name_at = os.urandom(8 * len(ended)).hex(), 0
-        second, prefix = self._second, self._prefix
-        # What nearly all are is written out: each call in between would be paid for by each record.
-        for scope, status, sent_len, started_s, ended_s, error in ended:
-            session_id = scope.get(SESSION_KEY)
-            is_plain = status == 200 and sent_len is not None and error is None and is_json
-            if session_id is None or not is_plain:
-                self._finish_late((scope, status, sent_len, started_s, ended_s, error))
-                continue
-            at_s = since_epoch_s + ended_s
-            if int(at_s) != second:
-                second = int(at_s)
-                moment = datetime.fromtimestamp(second, UTC)
-                prefix = f'{{"time":"{moment:%Y-%m-%dT%H:%M:%S}.'
-            name_at += 16
-            name = scope.get(REQUEST_ID_KEY) or names[name_at - 16 : name_at]
-            traced = scope.get(SPAN_KEY)
-            span = "" if traced is None else f',"trace_id":"{traced[0]}","span_id":"{traced[1]}"'
-            kind = kinds.get(scope[ROUTE_KEY]) or self._learn(scope[ROUTE_KEY])
-            session = known.get(session_id) or self._named(session_id)
-            lines.append(
-                f'{prefix}{int((at_s - second) * 1_000_000):06d}Z",{kind}"request_id":"{name}",'
-                f'"duration_ms":{(ended_s - started_s) * 1000:.3f},"sent_len":{sent_len},'
-                f'"session":"{session}"{span}}}'
-            )
-        self._second, self._prefix = second, prefix
-        if lines:
-            self._output.append_many(lines)
+        if self._output.is_json:
+            self._output.append_many(self._record_lines(records))
+        else:
+            for one in records:
+                self._finish_late(ended_of(one))
+
+    def _level_of(self, route: str) -> str:
+        return "debug" if route in self._quiet_routes else "info"
 
     def _finish_late(self, ended: Ended) -> None:
         """Write the line of a request that is over, with the scope's own context."""
         token = current_scope.set(ended[0])
         self.finish(ObservedRequest.of(ended), token)
-
-    def _named(self, session_id: str) -> str:
-        self._sessions[session_id] = pseudonym = self._pseudonyms.of_session(session_id)
-        return pseudonym
-
-    def _learn(self, route: str) -> str:
-        level = "debug" if route in self._quiet_routes else "info"
-        fields = {"level": level, "event": "request", "pid": os.getpid()}
-        fields |= {"method": "POST", "route": route, "status": 200}
-        self._kinds[route] = kind = msgspec.json.encode(fields).decode()[1:-1] + ","
-        return kind
 
     def _write(self, level: str, request: ObservedRequest, route: str) -> None:
         # Every value is one of a closed set, a number or a pseudonym: nothing is to be redacted.

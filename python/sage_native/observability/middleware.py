@@ -10,12 +10,14 @@ import random
 import re
 from collections.abc import MutableMapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from sage_native.events import report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from sage_native.observability.answered import AnsweredRecord
 
     Scope: TypeAlias = MutableMapping[str, Any]
     Message: TypeAlias = MutableMapping[str, Any]
@@ -196,11 +198,15 @@ class RequestObserver(Protocol):
         """Take note of its end, however it ended."""
 
 
+@runtime_checkable
 class LateObserver(RequestObserver, Protocol):
     """An observer that may as well be told of requests some milliseconds after their end."""
 
     def finish_many(self, ended: Sequence[Ended]) -> None:
         """Take note of requests that are over, of which it was not told before."""
+
+    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+        """Take note of records that were answered, of which it was not told before either."""
 
 
 class RequestMiddleware:

@@ -13,7 +13,8 @@ import random
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
-from sage_native.observability.tracing.current import TRACE_KEY, RequestTrace, request_trace
+from sage_native.observability.tracing.current import RequestTrace, request_trace
+from sage_native.observability.tracing.gaps import draw_gap
 from sage_native.observability.tracing.traceparent import read_parent
 
 if TYPE_CHECKING:
@@ -60,17 +61,24 @@ class TracingObserver:
         self._believes = believes
         self._unsampled_paths = frozenset(unsampled_paths)
 
-    def selects(self, scope: MutableMapping[str, Any]) -> bool:
-        """Decide whether a request must be observed; where it must not, its trace is begun here.
+    def gap(self) -> int:
+        """Draw how far it is to the next request that `selects` must be asked about.
 
         For a server that calls its application past `RequestMiddleware` if nobody is interested.
+        Those in between have a trace of their own: their scope must have a `TRACE_KEY`.
         """
-        if self._believes is not None and self._believes(scope):
-            return True
-        if random.random() < self._rate and scope["path"] not in self._unsampled_paths:  # noqa: S311 - no secret
+        return draw_gap(self._rate) if self._believes is None else 1
+
+    def selects(self, scope: MutableMapping[str, Any]) -> bool:
+        """Decide whether a request at the end of a `gap` must be observed."""
+        is_drawn = True
+        if self._believes is not None:
+            if self._believes(scope):
+                return True
+            is_drawn = random.random() < self._rate  # noqa: S311 - no secret
+        if is_drawn and scope["path"] not in self._unsampled_paths:
             scope[_IS_SELECTED] = True
             return True
-        scope[TRACE_KEY] = None  # of its own; whoever asks for it names it
         return False
 
     def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:

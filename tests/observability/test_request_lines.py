@@ -1,0 +1,176 @@
+"""Lines of requests that are told of when they are over: the same, one by one and many at once."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sage_native.observability import record_lines
+from sage_native.observability.access import RequestLog
+from sage_native.observability.answered import RECORD_ROUTE, ended_of
+from sage_native.observability.logging import configure_logging
+from sage_native.observability.pseudonyms import KEY_LEN, Pseudonyms
+from sage_native.observability.record_lines import RecordLines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from starlette.types import Scope
+
+    from sage_native.observability.answered import AnsweredRecord
+    from sage_native.observability.middleware import Ended
+
+PSEUDONYMS = Pseudonyms(bytes(KEY_LEN))
+SESSION_ID = "01234567-89ab-cdef-0123-456789abcdef"
+OTHER_ID = "01234567-89ab-cdef-0123-000000000000"
+IDS = ("1" * 32, "2" * 16)
+KNOWN = {"sage.route": RECORD_ROUTE, "sage.session": SESSION_ID}
+
+
+def scope_of(**members: Any) -> Scope:  # noqa: ANN401 - any members
+    return {"type": "http", "method": "POST", "path": "/", "headers": [], **members}
+
+
+def written(path: Path, tell: Callable[[RequestLog], None], **options: Any) -> list[str]:  # noqa: ANN401
+    """Return the lines that a log writes of what it is told."""
+    log_output = configure_logging(output=str(path), pseudonyms=PSEUDONYMS, **options)
+    tell(RequestLog(log_output, PSEUDONYMS, quiet_routes=("/quiet",)))
+    log_output.close()
+    return path.read_text("utf-8").splitlines()
+
+
+def test_a_late_line_is_the_line_of_its_request(tmp_path: Path) -> None:
+    ended: list[Ended] = [
+        (scope_of(**KNOWN, **{"sage.problem": "replay_detected"}), 409, 90, 1.0, 1.5, None),
+        (scope_of(**KNOWN), 200, None, 1.0, 1.5, None),
+        (scope_of(**KNOWN), None, None, 1.0, 1.5, ZeroDivisionError("secret")),
+        (scope_of(**{"sage.route": "/quiet"}), 200, 2, 1.0, 1.5, None),
+    ]
+    lines = [
+        json.loads(line) for line in written(tmp_path / "log", lambda log: log.finish_many(ended))
+    ]
+    assert len({line["request_id"] for line in lines}) == 3, "what is quiet has no line"
+    session = PSEUDONYMS.of_session(SESSION_ID)
+    assert all(line["session"] == session and line["route"] == RECORD_ROUTE for line in lines)
+    assert [line["status"] for line in lines] == [409, 200, None]
+    assert lines[0]["problem"] == "replay_detected"
+    assert (lines[2]["level"], lines[2]["error"]) == ("error", "ZeroDivisionError")
+
+
+def test_only_failures_are_written_where_only_failures_are_wanted(tmp_path: Path) -> None:
+    ended: list[Ended] = [
+        (scope_of(), 200, 2, 1.0, 1.5, None),
+        (scope_of(), 500, 2, 1.0, 1.5, None),
+    ]
+
+    def tell(log: RequestLog) -> None:
+        log.finish_many(ended)
+        log.finish_records([(SESSION_ID, 112, 1.0, 1.5, None, None)])
+
+    [line] = written(tmp_path / "log", tell, level="warning")
+    assert json.loads(line)["status"] == 500
+
+
+def test_lines_of_records_for_people(tmp_path: Path) -> None:
+    records: list[AnsweredRecord] = [(SESSION_ID, 112, 1.0, 1.0125, "named", IDS)]
+    [line] = written(tmp_path / "log", lambda log: log.finish_records(records), format="console")
+    assert line[9:].startswith("info    request  ")
+    for part in ("request_id=named", PSEUDONYMS.of_session(SESSION_ID), f"trace_id={IDS[0]}"):
+        assert part in line
+
+
+RECORDS = st.lists(
+    st.tuples(
+        st.sampled_from([SESSION_ID, OTHER_ID]),
+        st.integers(64, 1_048_640),
+        st.floats(0, 100),
+        st.floats(100, 1100),
+        st.sampled_from([None, "named", "a.b-c_9"]),
+        st.sampled_from([None, IDS]),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+def lines_of(records: Sequence[AnsweredRecord], *, epoch_s: float) -> list[str]:
+    """Return the lines of records on a clock that began at a time."""
+    spell = RecordLines(PSEUDONYMS, level="info")
+    with pytest.MonkeyPatch.context() as patch:
+        clock = SimpleNamespace(time=lambda: epoch_s + 7.0, perf_counter=lambda: 7.0)
+        patch.setattr(record_lines, "time", clock)
+        return spell(records)
+
+
+@given(RECORDS)
+def test_the_line_of_a_record_is_that_of_any_request(
+    tmp_path_factory: pytest.TempPathFactory, records: list[AnsweredRecord]
+) -> None:
+    """The same members in the same order, and the same values; but the time is that of its end."""
+    path = tmp_path_factory.mktemp("lines") / "log"
+    ended = [ended_of(one) for one in records]
+    expected = [json.loads(line) for line in written(path, lambda log: log.finish_many(ended))]
+    found = [json.loads(line) for line in lines_of(records, epoch_s=1_800_000_000.0)]
+    for line, wanted, record in zip(found, expected, records, strict=True):
+        assert list(line) == list(wanted)
+        moment = datetime.fromisoformat(line.pop("time"))
+        assert moment.timestamp() == pytest.approx(1_800_000_000.0 + record[3], abs=2e-6)
+        assert line.pop("duration_ms") == pytest.approx(wanted.pop("duration_ms"), abs=0.0011)
+        del wanted["time"]
+        if record[4] is None:
+            assert line.pop("request_id") != wanted.pop("request_id")
+        assert line == wanted
+
+
+@pytest.mark.parametrize(
+    ("ended_s", "epoch_s", "moment"),
+    [
+        (0.0, 1_800_000_000.0, "2027-01-15T08:00:00.000000Z"),
+        (0.999_999_5, 1_800_000_000.0, "2027-01-15T08:00:00.999999Z"),
+        (1.0, 1_800_000_000.0, "2027-01-15T08:00:01.000000Z"),
+        (86_399.25, 1_709_164_800.0, "2024-02-29T23:59:59.250000Z"),
+    ],
+)
+def test_the_time_of_a_line_is_in_utc_to_the_microsecond(
+    ended_s: float, epoch_s: float, moment: str
+) -> None:
+    [line] = lines_of([(SESSION_ID, 112, ended_s, ended_s, None, None)], epoch_s=epoch_s)
+    assert line.startswith(f'{{"time":"{moment}",')
+
+
+def test_lines_go_on_over_the_edge_of_a_second_and_a_clock_that_is_set_back() -> None:
+    spell = RecordLines(PSEUDONYMS, level="info")
+    ends_s = [0.5, 0.999, 1.0, 2.5, 1.25]
+    records: list[AnsweredRecord] = [(SESSION_ID, 1, 0.0, at_s, None, None) for at_s in ends_s]
+    found = [json.loads(line)["time"][17:-1] for line in _at(spell, records, 1_800_000_000.0)]
+    assert found == ["00.500000", "00.999000", "01.000000", "02.500000", "01.250000"]
+    [line] = _at(spell, records[:1], 1_799_999_000.0)
+    assert json.loads(line)["time"] == "2027-01-15T07:43:20.500000Z"
+
+
+def _at(spell: RecordLines, records: Sequence[AnsweredRecord], epoch_s: float) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        clock = SimpleNamespace(time=lambda: epoch_s, perf_counter=lambda: 0.0)
+        patch.setattr(record_lines, "time", clock)
+        return spell(records)
+
+
+def test_ends_of_lines_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_lines, "MAX_KNOWN", 8)
+    spell = RecordLines(PSEUDONYMS, level="info")
+    for length in range(100):
+        [line] = _at(spell, [(SESSION_ID, length, 0.0, 1.0, None, None)], 0.0)
+        assert json.loads(line)["sent_len"] == length
+        assert len(spell._ends) <= 9
+    names = {json.loads(line)["request_id"] for line in _at(spell, [_PLAIN] * 500, 0.0)}
+    assert len(names) == 500
+
+
+_PLAIN: AnsweredRecord = (SESSION_ID, 112, 0.0, 1.0, None, None)
