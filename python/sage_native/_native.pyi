@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from sage_native.exceptions import HandshakeError
+
 _Buffer: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
 _Items: TypeAlias = list[bytes] | tuple[bytes, ...]
 _Array: TypeAlias = NDArray[np.uint8] | memoryview
@@ -494,6 +496,16 @@ class ReplayWindowTable(_Uncopied):
     def __len__(self) -> int: ...
     def __bool__(self) -> Literal[True]: ...
 
+def authenticate_many(
+    requests: Sequence[Request], listed_keys: Sequence[Sequence[VerifyingKey]]
+) -> list[bool]: ...
+def accept_many(
+    requests: Sequence[Request],
+    *,
+    lifetime_s: int = 3600,
+    idle_timeout_s: int = 600,
+    now_ms: int | None = None,
+) -> list[tuple[bytes, Session] | HandshakeError]: ...
 def encode_json(kind: _MessageKind, message: _Buffer) -> bytes: ...
 def decode_json(kind: _MessageKind, text: _Buffer) -> bytes: ...
 def _verify_many(

@@ -24,6 +24,8 @@ from sage_native._native import (
     Session,
     SessionTable,
     WrappedSession,
+    accept_many,
+    authenticate_many,
     decode_json,
     encode_json,
 )
@@ -49,6 +51,8 @@ __all__ = [
     "Session",
     "SessionTable",
     "WrappedSession",
+    "accept_many",
+    "authenticate_many",
     "decode_json",
     "encode_json",
 ]
@@ -80,7 +84,8 @@ class Responder(NativeResponder):
 
     ``respond`` takes an M1 through the whole order of work. Where a directory or a nonce store is
     asynchronous, take the steps yourself: ``read``, ``Request.authenticate``, admit the nonce,
-    ``Request.accept``.
+    ``Request.accept``. For many M1s at once, ``authenticate_many`` and ``accept_many`` do these
+    steps at less cost.
 
     Args:
         signing_key: The identity; keep it open while the responder is used.

@@ -11,7 +11,9 @@ import pytest
 
 from sage_native import AeadKey, SageError, SessionTable, SigningKey, VerifyingKeyCache, verify_many
 from sage_native.counting import BOUNDS_NS, count_operations, operation_counts
+from sage_native.protocol import accept_many, authenticate_many
 from tests.agents import NOW_MS, Agents
+from tests.security import forge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +109,17 @@ def test_keys_count_signatures() -> None:
         assert change(lambda many=many: many(verifying, signatures, messages)) == {  # type: ignore[misc]
             "verify": (100, 3, 0)
         }
+
+
+def test_batches_of_handshakes_count_their_signatures() -> None:
+    agents, other = Agents(), SigningKey.generate()
+    messages = [agents.initiator.initiate(now_ms=NOW_MS).message for _ in range(100)]
+    messages[7] = forge.initiate(agents, client_key_share=bytes(32))
+    requests = [agents.responder.read(message, now_ms=NOW_MS) for message in messages]
+    listed = [[agents.alice.verifying_key]] * 97 + [[other.verifying_key]] * 3
+    assert change(lambda: authenticate_many(requests, listed)) == {"verify": (100, 3, 0)}
+    # One share has small order, and gets no signature.
+    assert change(lambda: accept_many(requests[:97], now_ms=NOW_MS)) == {"sign": (96, 0, 0)}
 
 
 def test_handshakes_count_their_signatures() -> None:

@@ -99,6 +99,12 @@ impl EphemeralSecret {
         StaticSecret::generate(random).map(Self)
     }
 
+    /// One for each of these secrets, drawn before.
+    #[must_use]
+    pub fn from_secrets(secrets: Vec<Secret<KEY_LEN>>) -> Vec<Self> {
+        secrets.into_iter().map(|secret| Self(StaticSecret::from_secret(secret))).collect()
+    }
+
     /// The share to send.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
@@ -112,6 +118,18 @@ impl EphemeralSecret {
     pub fn exchange(self, peer: &PublicKey) -> Result<SharedSecret, SmallOrderShare> {
         self.0.exchange(peer)
     }
+}
+
+/// [`EphemeralSecret::exchange`] for each secret with its peer.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn exchange_many(
+    secrets: Vec<EphemeralSecret>,
+    peers: &[PublicKey],
+) -> Vec<Result<SharedSecret, SmallOrderShare>> {
+    assert_eq!(secrets.len(), peers.len(), "one peer for each secret");
+    secrets.into_iter().zip(peers).map(|(secret, peer)| secret.exchange(peer)).collect()
 }
 
 /// The result of an agreement. Not uniform bits: extract a PRK from it.

@@ -18,6 +18,12 @@ pub fn signature_ns(message_len: usize) -> usize {
     30_000 + message_len
 }
 
+/// Roughly what authenticating one request of a batch costs.
+pub const AUTHENTICATE_NS: usize = 12_000;
+
+/// Roughly what accepting one request of a batch costs.
+pub const ACCEPT_NS: usize = 20_000;
+
 /// Roughly what sealing or opening one message costs.
 pub fn aead_ns(message_len: usize) -> usize {
     100 + message_len / 8

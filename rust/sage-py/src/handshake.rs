@@ -325,8 +325,8 @@ impl Responder {
 /// The order: ``authenticate``, then admit ``nonce`` once for ``client_did``, then ``accept``.
 #[pyclass(frozen, module = "sage_native._native")]
 pub struct Request {
-    inner: Mutex<handshake::Request>,
-    signing_key: Py<SigningKey>,
+    pub inner: Mutex<handshake::Request>,
+    pub signing_key: Py<SigningKey>,
 }
 
 refuse_copies!(Request);

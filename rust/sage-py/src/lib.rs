@@ -14,6 +14,7 @@ mod detach;
 mod errors;
 mod events;
 mod handshake;
+mod handshake_batches;
 mod json;
 mod kdf;
 mod key_cache;
@@ -48,6 +49,8 @@ mod native {
     use crate::counters::{count_operations, operation_counts};
     #[pymodule_export]
     use crate::handshake::{Attempt, Initiator, Request, Responder};
+    #[pymodule_export]
+    use crate::handshake_batches::{accept_many, authenticate_many};
     #[pymodule_export]
     use crate::json::{decode_json, encode_json};
     #[pymodule_export]

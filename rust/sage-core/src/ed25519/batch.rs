@@ -5,7 +5,9 @@
 //! a batch says what single verification says, and a bad signature costs and changes nothing for its
 //! neighbours.
 
-use super::{SIGNATURE_LEN, SigningKey, VERIFYING_KEY_LEN, VerifyingKey, refuse_pad, strict};
+use super::{
+    SIGNATURE_LEN, SigningKey, VERIFYING_KEY_LEN, VerifyingKey, handshake_input, refuse_pad, strict,
+};
 use crate::curve25519;
 #[cfg(target_arch = "x86_64")]
 use crate::curve25519::{ColdClaim, ColdLanes, VectorUnit};
@@ -63,7 +65,7 @@ pub fn sign_shares(
 
 /// In a frame of its own, which is gone when the caller cleans up.
 #[inline(never)]
-fn sign_all(key: &SigningKey, messages: &[&[u8]]) -> Vec<[u8; SIGNATURE_LEN]> {
+pub(super) fn sign_all(key: &SigningKey, messages: &[&[u8]]) -> Vec<[u8; SIGNATURE_LEN]> {
     #[cfg(target_arch = "x86_64")]
     if let Some(unit) = VectorUnit::available() {
         return key.expanded.sign_many(&unit, &key.verifying.bytes, messages);
@@ -107,6 +109,19 @@ pub fn verify_many(keys: &[KeyRef<'_>], signatures: &[&[u8]], messages: &[&[u8]]
         verdicts[one.place] = valid;
     }
     verdicts
+}
+
+/// [`VerifyingKey::verify_handshake`] for many: key, transcript and signature of each.
+pub(crate) fn verify_handshakes(
+    context: &str,
+    claims: &[(&VerifyingKey, &[u8; 32], &[u8; SIGNATURE_LEN])],
+) -> Vec<bool> {
+    let inputs: Vec<_> =
+        claims.iter().map(|(_, transcript, _)| handshake_input(context, transcript)).collect();
+    let messages: Vec<_> = inputs.iter().map(Vec::as_slice).collect();
+    let keys: Vec<_> = claims.iter().map(|(key, ..)| KeyRef::Checked(key)).collect();
+    let signatures: Vec<_> = claims.iter().map(|(.., signature)| signature.as_slice()).collect();
+    verify_many(&keys, &signatures, &messages)
 }
 
 /// A signature of strict form, of a key without a table.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::Scalar;
 
+pub(crate) use self::batch::verify_handshakes;
 pub use self::batch::{KeyRef, sign_many, sign_shares, verify_many};
 pub use self::cache::{CacheStatistics, VerifyingKeyCache};
 
@@ -101,6 +102,17 @@ impl SigningKey {
     /// Signs `PAD ‖ context ‖ 00 ‖ transcript`, the only door to signatures that begin with `PAD`.
     pub(crate) fn sign_handshake(&self, context: &str, transcript: &[u8; 32]) -> [u8; SIGNATURE_LEN] {
         self.sign_anything(&handshake_input(context, transcript))
+    }
+
+    /// The same for each transcript.
+    pub(crate) fn sign_handshakes(
+        &self,
+        context: &str,
+        transcripts: &[[u8; 32]],
+    ) -> Vec<[u8; SIGNATURE_LEN]> {
+        let inputs: Vec<_> =
+            transcripts.iter().map(|transcript| handshake_input(context, transcript)).collect();
+        batch::sign_all(self, &inputs.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     fn sign_anything(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {

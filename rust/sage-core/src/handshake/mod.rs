@@ -15,7 +15,9 @@
 mod challenge;
 mod confirmation;
 mod initiator;
+mod many;
 mod messages;
+mod request;
 mod responder;
 mod schedule;
 mod transcript;
@@ -24,7 +26,9 @@ pub use challenge::{CHALLENGE_LEN, CHALLENGE_LIFE_MS, ChallengeKey};
 pub(crate) use confirmation::Confirmation;
 pub use confirmation::{CONFIRMATION_LEN, SIGNED_CONFIRMATION_LEN};
 pub use initiator::{ATTEMPT_LIFE_MS, Attempt, Finished, Initiator};
-pub use responder::{Accepted, Request, Responder};
+pub use many::{accept_many, authenticate_many};
+pub use request::{Accepted, Request};
+pub use responder::Responder;
 
 pub(crate) use messages::{Accept, AcceptFields, Initiate, InitiateFields, encode_accept, encode_initiate};
 

@@ -3,7 +3,9 @@
 use sage_core::did::Did;
 use sage_core::ed25519::{SigningKey, VerifyingKey};
 use sage_core::error::HandshakeError;
-use sage_core::handshake::{Accepted, Attempt, ChallengeKey, Finished, Initiator, Request, Responder};
+use sage_core::handshake::{
+    Accepted, Attempt, ChallengeKey, Finished, Initiator, Request, Responder, accept_many,
+};
 use serde_json::Value;
 
 use crate::case::{array, bytes, flag, list, number, small, text};
@@ -67,6 +69,18 @@ impl<'a> Agents<'a> {
         let accepted = request.accept(&self.server, lifetime_ms, idle_s, now_ms, &mut random);
         assert!(random.is_spent());
         accepted
+    }
+
+    /// The same M2 for each of these requests, answered together.
+    pub fn accept_many(&self, requests: &mut [Request], now_ms: u64) -> Vec<Accepted> {
+        let names = ["server_ephemeral_secret", "session_id", "server_nonce"].repeat(requests.len());
+        let mut random = self.script(&names);
+        let (lifetime_ms, idle_s) =
+            (number(&self.inputs["lifetime_ms"]), small(&self.inputs["idle_timeout_s"]));
+        let mut requests: Vec<_> = requests.iter_mut().collect();
+        let accepted = accept_many(&mut requests, &self.server, lifetime_ms, idle_s, now_ms, &mut random);
+        assert!(random.is_spent());
+        accepted.expect("accepted").into_iter().map(|accepted| accepted.expect("M2")).collect()
     }
 
     pub fn finish(

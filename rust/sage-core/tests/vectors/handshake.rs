@@ -2,6 +2,7 @@
 
 use core::slice;
 
+use sage_core::handshake::authenticate_many;
 use sage_core::json::{Kind, decode, encode, session_id_text};
 use serde_json::Value;
 
@@ -42,6 +43,30 @@ fn replay(case: &Value) {
         assert_eq!(session.terms().expires_ms, number(&outputs["expires_at_ms"]), "{name}");
         assert_eq!(u64::from(session.terms().suite), number(&outputs["suite"]), "{name}");
     }
+}
+
+/// Whatever the size of the batch, each answer is the one that the transcript has.
+#[test]
+fn every_transcript_is_repeated_in_batches() {
+    let mut answer_count = 0;
+    for case in cases(&file("handshake.json")) {
+        let (inputs, outputs) = (&case["inputs"], &case["outputs"]);
+        let agents = Agents::new(inputs, number(&inputs["client_max_lifetime_ms"]));
+        let (_, m1) = agents.initiate(number(&inputs["client_now_ms"]));
+        let now_ms = number(&inputs["server_now_ms"]);
+        for size in 0..=20 {
+            let read = || agents.read(&m1, now_ms).expect("M1 is read");
+            let mut requests: Vec<_> = (0..size).map(|_| read()).collect();
+            let listed = vec![vec![agents.client_key().clone()]; size];
+            let verdicts = authenticate_many(&mut requests.iter_mut().collect::<Vec<_>>(), &listed);
+            assert_eq!(verdicts, Ok(vec![true; size]));
+            for accepted in agents.accept_many(&mut requests, now_ms) {
+                assert_eq!(accepted.message, bytes(&outputs["accept"]), "{} of {size}", case["name"]);
+                answer_count += 1;
+            }
+        }
+    }
+    assert_eq!(answer_count, 6 * 210);
 }
 
 /// The binary carrier byte for byte, the JSON carrier in both directions.
