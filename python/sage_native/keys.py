@@ -145,7 +145,7 @@ class SigningKey(NativeSigningKey):
             UsageError: A message begins with 64 spaces, and nothing was signed; or ``threads`` is
                 out of its range.
 
-        Cost: 4 to 10 µs a signature, by processor, constant time in the key; one crossing. From
+        Cost: 3 to 10 µs a signature, by processor, constant time in the key; one crossing. From
         about 16 short messages on, the interpreter lock is released.
         """
         import numpy as np  # noqa: PLC0415 - batches alone need numpy

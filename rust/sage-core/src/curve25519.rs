@@ -1,9 +1,11 @@
 //! Scalar multiplication on Curve25519, by the fastest means that this processor has.
 //!
 //! Several means, the same bytes ([`Path`]): the vector kernels of `ifma`, or AWS-LC; and for batches of
-//! verifications `lanes`, on whatever vectors there are. All of it is constant time in the scalars, but for
-//! verification, which sees public data alone.
+//! signatures and verifications `lanes`, on whatever vectors there are. All of it is constant time in the scalars, but
+//! for verification, which sees public data alone.
 
+#[cfg(target_arch = "x86_64")]
+mod base_lanes;
 #[cfg(target_arch = "x86_64")]
 mod cold_key;
 mod comb;
@@ -20,7 +22,11 @@ mod path;
 mod point;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod windows;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use self::base_lanes::BaseLanes;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) use self::cold_key::cold_verdicts_by_every_path;
 #[cfg(target_arch = "x86_64")]
@@ -85,11 +91,6 @@ impl VectorUnit {
     /// `[s]B` as RFC 8032 encodes it.
     pub(crate) fn base_multiple(&self, scalar: &[u8; 32]) -> [u8; 32] {
         ifma::mul_base_compressed(self.0, scalar)
-    }
-
-    /// `[s]B` for each scalar, several to a vector.
-    pub(crate) fn base_multiples(&self, scalars: &[[u8; 32]], outputs: &mut [[u8; 32]]) {
-        ifma::mul_base_compressed_many(self.0, scalars, outputs);
     }
 
     /// The cofactorless equation `R = [s]B − [k]A`, variable time on public data. `A` must be

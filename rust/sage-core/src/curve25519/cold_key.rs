@@ -5,8 +5,8 @@
 
 use core::array::from_fn;
 
-use super::known_key::{GROUP_LEN, encodings};
-use super::lanes::{Equations, LANE_COUNT, Unit};
+use super::known_key::{GROUP_LEN, LANES_PAY_FROM, encodings};
+use super::lanes::{Equations, LANE_COUNT, Unit, worthwhile_count};
 use super::path::Path;
 use super::point::Point;
 
@@ -31,10 +31,7 @@ impl ColdLanes {
 
     /// How many of so many claims are worth being made: what is left is cheaper one by one.
     pub(crate) fn worthwhile_count(count: usize) -> usize {
-        /// Lanes that are filled, if lanes are to pay.
-        const LANES_PAY_FROM: usize = 4;
-        let rest = count % LANE_COUNT;
-        if rest < LANES_PAY_FROM { count - rest } else { count }
+        worthwhile_count(count, LANES_PAY_FROM)
     }
 
     /// Whether each claim holds, by itself. Variable time.

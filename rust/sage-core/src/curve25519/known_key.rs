@@ -7,7 +7,7 @@ use super::comb::{Comb, Digits, combination};
 use super::decompress::decompress;
 use super::inversion::inverse;
 #[cfg(target_arch = "x86_64")]
-use super::lanes::LANE_COUNT;
+use super::lanes::{LANE_COUNT, worthwhile_count};
 #[cfg(target_arch = "x86_64")]
 use super::path::Path;
 use super::point::{Point, invert_all};
@@ -34,6 +34,9 @@ impl KeyTable {
     }
 }
 
+/// Lanes that are filled, if lanes are to pay for verifications.
+#[cfg(target_arch = "x86_64")]
+pub(super) const LANES_PAY_FROM: usize = 4;
 /// Claims that share an inversion.
 pub(super) const GROUP_LEN: usize = 64;
 
@@ -88,9 +91,8 @@ fn sum(claim: &Claim<'_>) -> Point {
 fn sums(claims: &[Claim<'_>], points: &mut Vec<Point>) {
     #[cfg(target_arch = "x86_64")]
     if let Some(unit) = Path::taken().unit() {
-        /// Fewer are cheaper one by one.
-        const LANES_PAY_FROM: usize = 4;
-        for group in claims.chunks(LANE_COUNT).take_while(|group| group.len() >= LANES_PAY_FROM) {
+        let in_lanes = &claims[..worthwhile_count(claims.len(), LANES_PAY_FROM)];
+        for group in in_lanes.chunks(LANE_COUNT) {
             // The last claim of a group that is not full is done several times.
             let claim = |lane: usize| group.get(lane).unwrap_or(&group[group.len() - 1]);
             let base = core::array::from_fn(|lane| claim(lane).base_term(Comb::of_base_small()));

@@ -17,7 +17,7 @@ use crate::processor;
 pub enum Path {
     /// AVX-512 IFMA: vector kernels for everything.
     Ifma,
-    /// AVX-512 F: batches of verifications in lanes of doubles.
+    /// AVX-512 F: batches in lanes of doubles.
     Avx512,
     /// AVX2 and FMA: likewise.
     Avx2,

@@ -11,6 +11,8 @@ use super::decompress::decompress;
 use super::inversion::inverse;
 use super::point::Point;
 
+pub mod scalars;
+
 /// Any 256-bit integer times a point of any order, by doubling and adding.
 fn times(integer: &[u8; 32], point: &EdwardsPoint) -> EdwardsPoint {
     (0..256).rev().fold(EdwardsPoint::identity(), |sum, bit| {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::curve25519;
 #[cfg(target_arch = "x86_64")]
-use crate::curve25519::{ColdClaim, ColdLanes, VectorUnit};
+use crate::curve25519::{BaseLanes, ColdClaim, ColdLanes};
 use crate::error::InputError;
 use crate::shares::Shares;
 
@@ -63,14 +63,20 @@ pub fn sign_shares(
     }))
 }
 
-/// In a frame of its own, which is gone when the caller cleans up.
+/// In lanes, where there are any and as far as they pay; the rest one by one. In a frame of its own, which is gone
+/// when the caller cleans up.
 #[inline(never)]
 pub(super) fn sign_all(key: &SigningKey, messages: &[&[u8]]) -> Vec<[u8; SIGNATURE_LEN]> {
+    #[allow(unused_mut, reason = "other processors have no lanes")]
+    let mut signatures = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = VectorUnit::available() {
-        return key.expanded.sign_many(&unit, &key.verifying.bytes, messages);
+    if let Some(lanes) = BaseLanes::taken() {
+        let in_lanes = &messages[..lanes.worthwhile_count(messages.len())];
+        signatures = key.expanded.sign_many(lanes, &key.verifying.bytes, in_lanes);
     }
-    messages.iter().map(|message| key.sign_anything(message)).collect()
+    let rest = &messages[signatures.len()..];
+    signatures.extend(rest.iter().map(|message| key.sign_anything(message)));
+    signatures
 }
 
 /// The strict verdict on each signature, by itself. Keys and signatures of wrong length or form get

@@ -9,7 +9,7 @@ use curve25519_dalek::scalar::Scalar;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::aws_lc::sha512;
-use crate::curve25519::VectorUnit;
+use crate::curve25519::{BaseLanes, VectorUnit};
 use crate::secret::Secret;
 
 use super::SIGNATURE_LEN;
@@ -37,17 +37,16 @@ impl ExpandedKey {
         self.answer(&r, &nonce, public, message)
     }
 
-    /// As [`ExpandedKey::sign`], with the multiplications of all messages side by side.
+    /// As [`ExpandedKey::sign`], with the multiplications of all messages in lanes.
     pub(super) fn sign_many(
         &self,
-        unit: &VectorUnit,
+        lanes: BaseLanes,
         public: &[u8; 32],
         messages: &[&[u8]],
     ) -> Vec<[u8; SIGNATURE_LEN]> {
         let nonces: Zeroizing<Vec<[u8; 32]>> =
             Zeroizing::new(messages.iter().map(|message| self.nonce(message).to_bytes()).collect());
-        let mut points = vec![[0; 32]; messages.len()];
-        unit.base_multiples(&nonces, &mut points);
+        let points = lanes.multiples(&nonces);
         let answer = |((r, nonce), message): ((&[u8; 32], &[u8; 32]), &&[u8])| {
             let nonce = Zeroizing::new(Scalar::from_bytes_mod_order(*nonce));
             self.answer(r, &nonce, public, message)

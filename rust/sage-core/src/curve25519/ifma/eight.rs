@@ -11,9 +11,10 @@
 //!
 //! # Timing
 //!
-//! Straight-line code; masks that are secret act in vector selects only. Signing goes through all but `entries`.
+//! Straight-line code; masks that are secret act in vector selects only.
 
-use super::super::comb::Entry;
+use core::arch::x86_64::__m512i;
+
 use super::super::element::Element;
 use super::super::lanes::{Avx512, Field, LANE_COUNT, Vectors, Work, each_limb};
 use super::Ifma;
@@ -21,6 +22,7 @@ use super::field::{ALL, NONE, Tight8, Wide8};
 
 // SAFETY of all blocks below: an `Ifma` exists only where the four features do.
 impl Field for Ifma {
+    type Vectors = Avx512;
     type Tight = Tight8;
     type Wide = Wide8;
 
@@ -32,6 +34,11 @@ impl Field for Ifma {
         }
         // SAFETY: see above.
         unsafe { run(work) }
+    }
+
+    #[inline(always)]
+    fn vectors(self) -> Avx512 {
+        self.into()
     }
 
     #[inline(always)]
@@ -60,13 +67,13 @@ impl Field for Ifma {
 
     #[inline(always)]
     fn add(self, a: &Wide8, b: &Wide8) -> Wide8 {
-        let vectors = Avx512::from(self);
+        let vectors = self.vectors();
         Wide8(each_limb!(k => vectors.add(a.0[k], b.0[k])))
     }
 
     #[inline(always)]
     fn sub(self, a: &Wide8, b: &Wide8) -> Wide8 {
-        let vectors = Avx512::from(self);
+        let vectors = self.vectors();
         Wide8(each_limb!(k => vectors.sub(a.0[k], b.0[k])))
     }
 
@@ -96,32 +103,25 @@ impl Field for Ifma {
 
     #[inline(always)]
     fn chosen(self, wanted: u8, a: &Tight8, b: &Tight8) -> Tight8 {
-        Tight8(each_limb!(k => Avx512::from(self).chosen(wanted, a.0[k], b.0[k])))
+        Tight8(each_limb!(k => self.vectors().chosen(wanted, a.0[k], b.0[k])))
     }
 
     #[inline(always)]
     fn chosen_wide(self, wanted: u8, a: &Wide8, b: &Wide8) -> Wide8 {
-        Wide8(each_limb!(k => Avx512::from(self).chosen(wanted, a.0[k], b.0[k])))
+        Wide8(each_limb!(k => self.vectors().chosen(wanted, a.0[k], b.0[k])))
     }
 
     #[inline(always)]
     fn negated(self, wanted: u8, a: &Tight8) -> Tight8 {
         const TWICE_P: [u64; 5] =
             [(1 << 52) - 38, (1 << 52) - 2, (1 << 52) - 2, (1 << 52) - 2, (1 << 52) - 2];
-        let vectors = Avx512::from(self);
+        let vectors = self.vectors();
         let negative = each_limb!(k => vectors.sub(vectors.all(TWICE_P[k]), a.0[k]));
         self.chosen(wanted, &Tight8(negative), a)
     }
 
     #[inline(always)]
-    fn entries(self, entries: &[&Entry; LANE_COUNT]) -> [Tight8; 3] {
-        let vectors = Avx512::from(self);
-        let words = vectors.transposed(entries);
-        let element = |n: usize| [words[n], words[n + 3], words[n + 6], words[n + 9]];
-        [
-            Tight8(vectors.limbs(element(0))),
-            Tight8(vectors.limbs(element(1))),
-            Tight8(vectors.limbs(element(2))),
-        ]
+    fn of_limbs(self, limbs: [__m512i; 5]) -> Tight8 {
+        Tight8(limbs)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Method
 //!
-//! The scalar's 64 odd digits ([`super::table`]) are split into even and odd positions. Two sums run
+//! The scalar's 64 odd digits ([`super::windows`]) are split into even and odd positions. Two sums run
 //! side by side in one vector, lanes 0..=3 for the even positions and 4..=7 for the odd, each adding
 //! one table entry a window; at the end the odd sum is multiplied by 16 and the two are joined.
 //!
@@ -40,7 +40,8 @@ use super::element::Element;
 use super::field::{EVEN, Tight4, Wide4};
 use super::inversion::inverse;
 use super::point::Point;
-use super::table::{Window, digits, windows};
+use super::selection::select_two;
+use super::windows::{Window, digits, windows};
 use super::{Ifma, clamp};
 
 /// [s]B as RFC 8032 encodes it, for any 256-bit little-endian scalar s. Constant time.
@@ -66,9 +67,9 @@ pub fn x25519_base(ifma: Ifma, scalar: &[u8; 32]) -> [u8; 32] {
     bytes
 }
 
-fn mul_base(ifma: Ifma, scalar: &[u8; 32]) -> Point {
+fn mul_base(_ifma: Ifma, scalar: &[u8; 32]) -> Point {
     // SAFETY: an `Ifma` exists only where the four features do.
-    let mut lanes = unsafe { two_sums(windows(ifma), &digits(scalar)) };
+    let mut lanes = unsafe { two_sums(windows(), &digits(scalar)) };
     let [mut even, mut odd] =
         lanes.map(|coordinates| Point::from_sum_and_difference(coordinates.map(Element)));
     lanes.zeroize();
@@ -88,7 +89,7 @@ fn two_sums(windows: &[Window], digits: &[u8; 32]) -> [[[u64; 5]; 4]; 2] {
     let nibble = _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4);
     for (window, digit_pair) in windows.iter().zip(digits) {
         let pair = _mm512_set1_epi64(i64::from(*digit_pair));
-        let (to_even, to_odd) = window.select_two(_mm512_srlv_epi64(pair, nibble)).halves();
+        let (to_even, to_odd) = select_two(window, _mm512_srlv_epi64(pair, nibble)).halves();
         let (even_factors, odd_factors) = (factors(&even, &to_even), factors(&odd, &to_odd));
         (even, odd) = (sum(&even_factors), sum(&odd_factors));
     }

@@ -7,9 +7,8 @@
 
 #![allow(unsafe_code, reason = "entered only behind `Ifma`; each block has its proof")]
 
-use super::{comb, decompress as portable, element, inversion, lanes, opaque, point};
+use super::{comb, decompress as portable, element, inversion, opaque, point, windows};
 
-mod batch;
 mod decompress;
 mod eight;
 mod field;
@@ -17,12 +16,11 @@ mod fixed_base;
 mod known_key;
 mod ladder;
 mod naf;
-mod table;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use batch::mul_base_compressed_many;
 pub use fixed_base::{mul_base_compressed, x25519_base};
 pub use known_key::combination;
 pub use ladder::x25519;

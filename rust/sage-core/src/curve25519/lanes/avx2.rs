@@ -6,10 +6,10 @@
 
 use core::arch::x86_64::*;
 use core::array::from_fn;
-use core::mem::transmute;
 
 use super::super::comb::Entry;
-use super::vectors::{ENTRY_WORD_COUNT, Vectors};
+use super::super::windows::Row;
+use super::vectors::{ENTRY_WORD_COUNT, Vectors, alike_on_every_unit};
 use super::{LANE_COUNT, Work};
 
 /// Lanes of one half.
@@ -53,37 +53,18 @@ impl Avx2 {
 impl Vectors for Avx2 {
     type Vector = Halves;
 
-    #[inline(always)]
-    fn apart<W: Work>(self, work: W) -> W::Output {
-        #[target_feature(enable = "avx2,fma")]
-        fn run<W: Work>(work: W) -> W::Output {
-            work.run()
-        }
-        // Of no unit, since `never` is not heeded on a function with features.
-        #[inline(never)]
-        fn enter<W: Work>(work: W) -> W::Output {
-            // SAFETY: see above.
-            unsafe { run(work) }
-        }
-        enter(work)
-    }
-
-    #[inline(always)]
-    fn of_lanes(self, words: [u64; LANE_COUNT]) -> Halves {
-        // SAFETY: plain integers on both sides, of the same size.
-        unsafe { transmute(words) }
-    }
-
-    #[inline(always)]
-    fn to_lanes(self, vector: Halves) -> [u64; LANE_COUNT] {
-        // SAFETY: plain integers on both sides, of the same size.
-        unsafe { transmute(vector) }
-    }
+    alike_on_every_unit!("avx2,fma");
 
     #[inline(always)]
     fn all(self, word: u64) -> Halves {
         // SAFETY: see above.
         [unsafe { _mm256_set1_epi64x(word.cast_signed()) }; 2]
+    }
+
+    #[inline(always)]
+    fn of_bytes(self, bytes: [u8; LANE_COUNT]) -> Halves {
+        let word = u64::from_le_bytes(bytes);
+        each_half!(n => _mm256_cvtepu8_epi64(_mm_cvtsi64_si128((word >> (32 * n)).cast_signed())))
     }
 
     #[inline(always)]
@@ -155,12 +136,49 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
+    fn looked_up(self, row: &Row, places: Halves) -> Halves {
+        // SAFETY: see above.
+        unsafe { looked_up(self.of_lanes(row.0), places) }
+    }
+
+    #[inline(always)]
     fn transposed(self, entries: &[&Entry; LANE_COUNT]) -> [Halves; ENTRY_WORD_COUNT] {
         let halves = entries.as_chunks::<HALF_COUNT>().0;
         // SAFETY: see above.
         let [low, high] = [0, 1].map(|n| unsafe { transposed(&halves[n]) });
         from_fn(|n| [low[n], high[n]])
     }
+}
+
+/// In each lane the word at its place, 0 to 7, as the two halves of 32 bits that one permutation looks up for
+/// all lanes.
+///
+/// Of pairs of vectors, (a, b) to the words a0 b0 a1 b1 ..: places are in the order 0 4 1 5 2 6 3 7, so a place is turned left
+/// by a bit, of three; and lanes likewise, in and out.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn looked_up(words: Halves, places: Halves) -> Halves {
+    let turned =
+        places.map(|place| _mm256_or_si256(_mm256_slli_epi64::<1>(place), _mm256_srli_epi64::<2>(place)));
+    // Of each place the permutation reads three bits.
+    let index = low_words(turned);
+    let low = _mm256_permutevar8x32_epi32(low_words(words), index);
+    let high = _mm256_permutevar8x32_epi32(high_words(words), index);
+    [low_words([low, high]), high_words([low, high])]
+}
+
+/// The low halves of the words of both.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn low_words([a, b]: Halves) -> __m256i {
+    _mm256_blend_epi32::<0b1010_1010>(a, _mm256_slli_epi64::<32>(b))
+}
+
+/// The high halves of the words of both.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn high_words([a, b]: Halves) -> __m256i {
+    _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(a), b)
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -8,11 +8,11 @@
 #![allow(unsafe_code, reason = "entered only behind `Avx512`; each block has its proof")]
 
 use core::arch::x86_64::*;
-use core::mem::transmute;
 
 use super::super::comb::Entry;
 use super::super::ifma::Ifma;
-use super::vectors::{ENTRY_WORD_COUNT, Vectors};
+use super::super::windows::Row;
+use super::vectors::{ENTRY_WORD_COUNT, Vectors, alike_on_every_unit};
 use super::{LANE_COUNT, Work};
 
 /// Proof that this processor, and its operating system, run AVX-512 F.
@@ -39,37 +39,18 @@ impl From<Ifma> for Avx512 {
 impl Vectors for Avx512 {
     type Vector = __m512i;
 
-    #[inline(always)]
-    fn apart<W: Work>(self, work: W) -> W::Output {
-        #[target_feature(enable = "avx512f")]
-        fn run<W: Work>(work: W) -> W::Output {
-            work.run()
-        }
-        // Of no unit, since `never` is not heeded on a function with features.
-        #[inline(never)]
-        fn enter<W: Work>(work: W) -> W::Output {
-            // SAFETY: see above.
-            unsafe { run(work) }
-        }
-        enter(work)
-    }
-
-    #[inline(always)]
-    fn of_lanes(self, words: [u64; LANE_COUNT]) -> __m512i {
-        // SAFETY: plain integers on both sides, of the same size.
-        unsafe { transmute(words) }
-    }
-
-    #[inline(always)]
-    fn to_lanes(self, vector: __m512i) -> [u64; LANE_COUNT] {
-        // SAFETY: plain integers on both sides, of the same size.
-        unsafe { transmute(vector) }
-    }
+    alike_on_every_unit!("avx512f");
 
     #[inline(always)]
     fn all(self, word: u64) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_set1_epi64(word.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn of_bytes(self, bytes: [u8; LANE_COUNT]) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepu8_epi64(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))) }
     }
 
     #[inline(always)]
@@ -145,6 +126,12 @@ impl Vectors for Avx512 {
     fn chosen(self, wanted: u8, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_mask_mov_epi64(b, wanted, a) }
+    }
+
+    #[inline(always)]
+    fn looked_up(self, row: &Row, places: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_permutexvar_epi64(places, self.of_lanes(row.0)) }
     }
 
     #[inline(always)]

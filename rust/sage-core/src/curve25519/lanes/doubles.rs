@@ -46,11 +46,18 @@
 //!
 //! # Timing
 //!
-//! Straight-line arithmetic on doubles that are zero or normal. It is used on public data alone.
+//! Straight-line code. What becomes a double is a whole number, and stays one: limbs, C, c and their sums, all
+//! of them zero or between 1 and 2^104 in size. So no operand and no result is subnormal, infinite or no number, whatever is
+//! multiplied. These are the operands that take additions and multiplications other times than all others do (Andrysco
+//! and others, "On Subnormal Floating Point and Abnormal Timing", IEEE S&P 2015); divisions, roots and conversions, which
+//! may take any time, are not there: integers become doubles, and doubles integers, as bits. Rounding changes no time, and that a
+//! product was not exact is told by one flag of the processor, which the first product sets.
+//!
+//! This is what signing rests on. It is measured, and no vendor's promise of it is known; a host that lets inexact results trap would be
+//! interrupted at nearly every product.
 
 use core::array::from_fn;
 
-use super::super::comb::Entry;
 use super::super::element::Element;
 use super::field::Field;
 use super::vectors::Vectors;
@@ -165,12 +172,18 @@ impl<V: Vectors> Work for Square<'_, V> {
 }
 
 impl<V: Vectors> Field for Doubles<V> {
+    type Vectors = V;
     type Tight = Limbs<V>;
     type Wide = Limbs<V>;
 
     #[inline(always)]
     fn apart<W: Work>(self, work: W) -> W::Output {
         self.0.apart(work)
+    }
+
+    #[inline(always)]
+    fn vectors(self) -> V {
+        self.0
     }
 
     #[inline(always)]
@@ -229,6 +242,12 @@ impl<V: Vectors> Field for Doubles<V> {
     }
 
     #[inline(always)]
+    fn of_limbs(self, limbs: Limbs<V>) -> Limbs<V> {
+        let v = self.0;
+        each_limb!(k => v.sub_doubles(v.or(limbs[k], v.all(WHOLE)), v.all(WHOLE)))
+    }
+
+    #[inline(always)]
     fn of_elements(self, elements: &[Element; LANE_COUNT]) -> Limbs<V> {
         let mut limbs = [[0; LANE_COUNT]; 5];
         for (lane, element) in elements.iter().enumerate() {
@@ -239,15 +258,16 @@ impl<V: Vectors> Field for Doubles<V> {
         self.carry(&each_limb!(k => self.0.of_lanes(limbs[k])))
     }
 
+    #[inline(always)]
     fn to_elements(self, a: &Limbs<V>) -> [Element; LANE_COUNT] {
         /// 2 p, so that no limb is below zero.
-        const TWICE_P: [i64; 5] =
+        const TWICE_P: [u64; 5] =
             [(1 << 52) - 38, (1 << 52) - 2, (1 << 52) - 2, (1 << 52) - 2, (1 << 52) - 2];
-        let limbs = a.map(|limb| self.0.to_lanes(limb));
-        from_fn(|lane| {
-            let limb = |k: usize| (f64::from_bits(limbs[k][lane]) as i64 + TWICE_P[k]).cast_unsigned();
-            Element(from_fn(limb)).carried()
-        })
+        let v = self.0;
+        // A limb plus c is between 2^52 and 2^53: as bits, those of c plus the limb.
+        let with_c = each_limb!(k => v.add_doubles(a[k], v.all(LOW)));
+        let limbs = each_limb!(k => v.to_lanes(v.add(with_c[k], v.all(TWICE_P[k].wrapping_sub(LOW)))));
+        from_fn(|lane| Element(from_fn(|k| limbs[k][lane])).carried())
     }
 
     #[inline(always)]
@@ -265,17 +285,5 @@ impl<V: Vectors> Field for Doubles<V> {
         let v = self.0;
         let signs = v.chosen(wanted, v.all(SIGN), v.all(0));
         each_limb!(k => v.xor(a[k], signs))
-    }
-
-    #[inline(always)]
-    fn entries(self, entries: &[&Entry; LANE_COUNT]) -> [Limbs<V>; 3] {
-        let v = self.0;
-        let words = v.transposed(entries);
-        let mut elements = [[words[0]; 5]; 3];
-        for n in 0..3 {
-            let limbs = v.limbs([words[n], words[n + 3], words[n + 6], words[n + 9]]);
-            elements[n] = each_limb!(k => v.sub_doubles(v.or(limbs[k], v.all(WHOLE)), v.all(WHOLE)));
-        }
-        elements
     }
 }

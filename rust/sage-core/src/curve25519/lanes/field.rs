@@ -1,4 +1,4 @@
-//! What a field of elements side by side offers to the code of points.
+//! What a field of elements side by side offers to the code of points. All of it is constant time in elements and masks.
 //!
 //! # Kinds of elements
 //!
@@ -14,15 +14,20 @@
 
 use super::super::comb::Entry;
 use super::super::element::Element;
+use super::vectors::Vectors;
 use super::{LANE_COUNT, Work};
 
 /// See the module's head. A token that implements it is proof that the processor has what it takes.
 pub trait Field: Copy {
+    type Vectors: Vectors;
     type Tight: Copy;
     type Wide: Copy;
 
     /// Does work in a function of its own for which the compiler may use the unit.
     fn apart<W: Work>(self, work: W) -> W::Output;
+
+    /// What limbs lie in.
+    fn vectors(self) -> Self::Vectors;
 
     fn product(self, a: &Self::Tight, b: &Self::Tight) -> Self::Wide;
     fn minuend(self, a: &Self::Tight, b: &Self::Tight) -> Self::Wide;
@@ -34,6 +39,8 @@ pub trait Field: Copy {
 
     /// One as a minuend.
     fn one(self) -> Self::Wide;
+    /// From whole limbs below 2^51, one element to a lane: they may be multiplied by what a carry gives.
+    fn of_limbs(self, limbs: [<Self::Vectors as Vectors>::Vector; 5]) -> Self::Tight;
     /// From carried elements ("Bounds" in [`super::super::element`]), one to a lane.
     fn of_elements(self, elements: &[Element; LANE_COUNT]) -> Self::Tight;
     /// The same carried element in every lane.
@@ -47,8 +54,17 @@ pub trait Field: Copy {
     /// Lane by lane `a` where `wanted` has a bit, `b` elsewhere.
     fn chosen(self, wanted: u8, a: &Self::Tight, b: &Self::Tight) -> Self::Tight;
     fn chosen_wide(self, wanted: u8, a: &Self::Wide, b: &Self::Wide) -> Self::Wide;
-    /// The negatives where `wanted` has a bit: of entries, or of what a carry or `of_elements` gave.
+    /// The negatives where `wanted` has a bit: of what `of_limbs`, a carry or `of_elements` gave.
     fn negated(self, wanted: u8, a: &Self::Tight) -> Self::Tight;
     /// y + x, y - x and 2 d x y of each entry.
-    fn entries(self, entries: &[&Entry; LANE_COUNT]) -> [Self::Tight; 3];
+    #[inline(always)]
+    fn entries(self, entries: &[&Entry; LANE_COUNT]) -> [Self::Tight; 3] {
+        let v = self.vectors();
+        let w = v.transposed(entries);
+        [
+            self.of_limbs(v.limbs([w[0], w[3], w[6], w[9]])),
+            self.of_limbs(v.limbs([w[1], w[4], w[7], w[10]])),
+            self.of_limbs(v.limbs([w[2], w[5], w[8], w[11]])),
+        ]
+    }
 }

@@ -1,13 +1,19 @@
-//! Eight verifications side by side, one to a lane of vectors, in variable time: all is public.
+//! Eight signatures or verifications side by side, one to a lane of vectors.
 //!
 //! # Layers
 //!
-//! What a signature asks of the curve is written once, over [`field::Field`]: points in `point`, sums for keys with
-//! tables in `known_keys`, for others in `cold_keys`. Nothing is ever moved between lanes but entries of tables, so each
-//! lane is a verification of its own, and what it says depends on no neighbour.
+//! What a signature asks of the curve is written once, over [`field::Field`]: points in `point`, multiples of the base
+//! point, to sign with, in `base_multiples`, sums for keys with tables in `known_keys`, for others in `cold_keys`. Nothing is
+//! ever moved between lanes but entries of tables, so each lane is a signature or a verification of its own, and what it
+//! gives depends on no neighbour.
 //!
 //! There are three fields, from the fastest to the slowest: on IFMA (`ifma::eight`), and in double precision
 //! (`doubles`) on AVX-512 F or on AVX2 with FMA, which differ in their vectors only (`vectors`).
+//!
+//! # What is secret
+//!
+//! Scalars to sign with. So points and fields are straight-line code, and `base_multiples` selects without addresses.
+//! Verification is on public data, and selects as is quickest.
 //!
 //! # Work apart
 //!
@@ -17,6 +23,7 @@
 
 use super::ifma::Ifma;
 use super::point::Point;
+use super::windows::windows;
 
 /// One expression for each of five limbs, since a closure would be compiled without the unit.
 macro_rules! each_limb {
@@ -49,6 +56,7 @@ pub(super) use each_limb;
 
 mod avx2;
 mod avx512;
+mod base_multiples;
 mod cold_keys;
 mod doubles;
 mod field;
@@ -60,16 +68,24 @@ mod vectors;
 
 pub use self::avx2::Avx2;
 pub use self::avx512::Avx512;
+use self::base_multiples::BaseMultiples;
+pub use self::base_multiples::DigitRows;
 pub use self::cold_keys::Equations;
 use self::doubles::Doubles;
 pub use self::field::Field;
 use self::known_keys::Combinations;
 pub use self::known_keys::Terms;
-pub use self::point::{Addends, Sums};
 pub use self::vectors::Vectors;
 
-/// Verifications side by side.
+/// Lanes of all units.
 pub const LANE_COUNT: usize = 8;
+
+/// How many of so many go in lanes, if eight lanes pay when so many of them are filled: what is left is
+/// cheaper one by one.
+pub fn worthwhile_count(count: usize, pay_from: usize) -> usize {
+    let rest = count % LANE_COUNT;
+    if rest < pay_from { count - rest } else { count }
+}
 
 /// What is to be done apart. `run` must be inlined always.
 pub trait Work {
@@ -95,6 +111,18 @@ impl Unit {
             Self::Ifma(ifma) => on(ifma, terms),
             Self::Avx512(unit) => on(Doubles(unit), terms),
             Self::Avx2(unit) => on(Doubles(unit), terms),
+        }
+    }
+
+    /// Eight multiples of the base point. Constant time.
+    pub fn base_multiples(self, digits: &DigitRows) -> [Point; LANE_COUNT] {
+        fn on<F: Field>(field: F, digits: &DigitRows) -> [Point; LANE_COUNT] {
+            field.apart(BaseMultiples(field, windows(), digits))
+        }
+        match self {
+            Self::Ifma(ifma) => on(ifma, digits),
+            Self::Avx512(unit) => on(Doubles(unit), digits),
+            Self::Avx2(unit) => on(Doubles(unit), digits),
         }
     }
 

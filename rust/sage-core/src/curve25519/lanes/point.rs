@@ -98,8 +98,10 @@ impl<F: Field> Sums<F> {
     /// The points in ordinary registers.
     #[inline(always)]
     pub fn points(&self, field: F) -> [Point; LANE_COUNT] {
-        let coordinates = [&self.y_plus_x, &self.y_minus_x, &field.carry(&self.z), &self.t];
-        let [plus, minus, z, t] = coordinates.map(|limbs| field.to_elements(limbs));
+        let plus = field.to_elements(&self.y_plus_x);
+        let minus = field.to_elements(&self.y_minus_x);
+        let z = field.to_elements(&field.carry(&self.z));
+        let t = field.to_elements(&self.t);
         from_fn(|n| Point::from_sum_and_difference([plus[n], minus[n], z[n], t[n]]))
     }
 
