@@ -1,7 +1,7 @@
-"""``python -m benches.ratios.paths``: verification on each path that Curve25519 has here.
+"""``python -m benches.ratios.paths``: signatures on each path that Curve25519 has here.
 
 A processor without AVX-512 IFMA takes another path than one with it. Where a processor has
-several, each can be taken in turn: this measures rows 2 to 5 on all of them, in the same rounds.
+several, each can be taken in turn: this measures rows 2 to 6 on all of them, in the same rounds.
 What counts is the time that this thread had the processor, since a round of five sides is long.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .sides import Arguments, Row, Side
 
 LATEST = docs.ROOT / "benches" / "baselines" / "paths.json"
-NUMBERS = (2, 3, 4, 5)
+NUMBERS = (2, 3, 4, 5, 6)
 FULL = Effort(slice_ns=4_000_000, round_count=30, steady_count=12, pass_count=4)
 QUICK = Effort(slice_ns=1_000_000, round_count=5, steady_count=3, pass_count=1)
 

@@ -15,11 +15,15 @@ from sage_native import (
 from sage_native.keys import verify_many
 from tests.doors.rows import COUNT, rows_of
 
+# More than the eight lanes of a vector, so that one is signed or verified beside them.
+_LANED_COUNT = 9
+
 
 def sign(key: SigningKey, message: bytes) -> bytes:
     """The one signature of single, list, tuple and array."""
     signature = key.sign(message)
     assert key.sign_many([message] * COUNT).tobytes() == signature * COUNT
+    assert key.sign_many([message] * _LANED_COUNT).tobytes() == signature * _LANED_COUNT
     assert key.sign_many((message,)).tobytes() == signature
     assert key.sign_many(rows_of(message)).tobytes() == signature * COUNT
     return signature
@@ -111,10 +115,6 @@ def _array_verdicts(
     return verdicts
 
 
-# More than the eight lanes of a vector, so that some are verified beside them.
-_EXPANDED_COUNT = 9
-
-
 def expanded_verdict(key: VerifyingKey, signature: bytes, message: bytes) -> bool:
     """The one verdict of an expanded key and of a cache, single and in lanes."""
     try:
@@ -122,13 +122,13 @@ def expanded_verdict(key: VerifyingKey, signature: bytes, message: bytes) -> boo
     except UsageError:  # not a point of the curve
         return False
     valid = expanded.is_valid(signature, message)
-    batch = ([signature] * _EXPANDED_COUNT, [message] * _EXPANDED_COUNT)
-    assert verify_many(expanded, *batch).tolist() == [valid] * _EXPANDED_COUNT
+    batch = ([signature] * _LANED_COUNT, [message] * _LANED_COUNT)
+    assert verify_many(expanded, *batch).tolist() == [valid] * _LANED_COUNT
     cache = VerifyingKeyCache()
     cache.register(key)
     # Plain, then expanded if they are valid.
     for _ in range(4):
         assert cache.is_valid(key, signature, message) is valid
     assert cache.statistics().expanded == int(valid)
-    assert cache.verify_many(key, *batch).tolist() == [valid] * _EXPANDED_COUNT
+    assert cache.verify_many(key, *batch).tolist() == [valid] * _LANED_COUNT
     return valid

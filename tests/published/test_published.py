@@ -20,16 +20,19 @@ def test_every_case_of_a_file(name: str) -> None:
     assert run() == expected
 
 
+VERIFIED = ("wycheproof ed25519_test.json", "ed25519_strict.json")
+
+
 @pytest.fixture(params=_curve25519_paths())
 def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A path that verification takes; the fastest again afterwards."""
+    """A path that signatures take; the fastest again afterwards."""
     _take_curve25519_path(request.param)
     yield request.param
     _take_curve25519_path(None)
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("name", ["wycheproof ed25519_test.json", "ed25519_strict.json"])
+@pytest.mark.parametrize("name", ["RFC 8032 §7.1, SHA(abc)", *VERIFIED])
 def test_every_signature_on_every_path(name: str) -> None:
     run, expected = {**TABLE, **OWN}[name]
     assert run() == expected
