@@ -9,7 +9,7 @@ import struct
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from tests.erasure.holder import PEER_SHARE
+from tests.erasure.holder import PEER_SHARE, SIGNED
 from tests.erasure.rounds import aes_256_schedule, sha256_state
 
 PART_LEN = 16
@@ -28,15 +28,23 @@ def clamped(scalar: bytes) -> bytes:
 
 
 def signing_key(seed: bytes) -> dict[str, bytes]:
-    """The seed, its hash, and the scalar and the prefix that the hash is cut into (RFC 8032)."""
+    """The seed, its hash, the scalar and the prefix that the hash is cut into, and a nonce.
+
+    Who has a signature's nonce has the key (RFC 8032 §5.1.6).
+    """
     digest = hashlib.sha512(seed).digest()
     scalar = clamped(digest[:32])
     reduced = int.from_bytes(scalar, "little") % GROUP_ORDER
+    nonce_digest = hashlib.sha512(digest[32:] + SIGNED).digest()
+    nonce = int.from_bytes(nonce_digest, "little") % GROUP_ORDER
     return {
         **parts("seed", seed),
         **parts("hash", digest),
         **parts("scalar", scalar),
         **parts("scalar mod order", reduced.to_bytes(32, "little")),
+        **parts("nonce's hash", nonce_digest),
+        **parts("nonce", nonce.to_bytes(32, "little")),
+        "nonce limbs": struct.pack("=2Q", nonce & LIMB, nonce >> 52 & LIMB),
         # The first two of its five limbs: one half of it, in the form that is multiplied.
         "scalar limbs": struct.pack("=2Q", reduced & LIMB, reduced >> 52 & LIMB),
     }

@@ -22,6 +22,10 @@ from sage_native import (
     X25519PublicKey,
     hkdf_sha256,
 )
+from sage_native._native import (  # noqa: TID251 - no public name takes a path
+    _curve25519_paths,
+    _take_curve25519_path,
+)
 from tests.agents import NOW_MS, Agents
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ class Closes(Protocol):
 
 
 NONCE = bytes(12)
+SIGNED = b"message"
 # The peer's secret is no secret: 32 times the byte 9.
 PEER_SHARE = StaticSecret(bytes([9]) * 32).public_key_bytes
 LENGTHS = (0, 1, 64, 500, 3000, 5000, 70_000)
@@ -41,11 +46,14 @@ LENGTHS = (0, 1, 64, 500, 3000, 5000, 70_000)
 def signing_key(secret: bytearray, use: str) -> list[Closes]:
     key = SigningKey(secret)
     if use == "once":
-        key.sign(b"message")
+        key.sign(SIGNED)
     if use == "much":
-        key.sign_many([bytes(length) for length in LENGTHS] * 4)
-        # On threads that have ended, and whose stacks the system may keep.
-        key.sign_many([b"message"] * 512, threads=4)
+        for path in _curve25519_paths():
+            _take_curve25519_path(path)
+            key.sign_many([bytes(length) for length in LENGTHS] * 4)
+            # On threads that have ended, and whose stacks the system may keep.
+            key.sign_many([SIGNED] * 512, threads=4)
+        _take_curve25519_path(None)
         key.sign(bytes(1 << 20))
         assert key.did
     return [key]
