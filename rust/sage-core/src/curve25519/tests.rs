@@ -11,6 +11,7 @@ use super::decompress::decompress;
 use super::inversion::inverse;
 use super::point::Point;
 
+#[cfg(target_arch = "x86_64")]
 pub mod scalars;
 
 /// Any 256-bit integer times a point of any order, by doubling and adding.

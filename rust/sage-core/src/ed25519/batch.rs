@@ -67,7 +67,6 @@ pub fn sign_shares(
 /// when the caller cleans up.
 #[inline(never)]
 pub(super) fn sign_all(key: &SigningKey, messages: &[&[u8]]) -> Vec<[u8; SIGNATURE_LEN]> {
-    #[allow(unused_mut, reason = "other processors have no lanes")]
     let mut signatures = Vec::new();
     #[cfg(target_arch = "x86_64")]
     if let Some(lanes) = BaseLanes::taken() {
@@ -140,7 +139,6 @@ struct Cold<'a> {
 
 /// In lanes, where there are any and as far as they pay; the rest one by one.
 fn cold_verdicts(cold: &[Cold<'_>]) -> Vec<bool> {
-    #[allow(unused_mut, reason = "other processors have no lanes")]
     let mut verdicts = Vec::new();
     #[cfg(target_arch = "x86_64")]
     if let Some(lanes) = ColdLanes::taken() {
