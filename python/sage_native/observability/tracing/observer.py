@@ -55,7 +55,7 @@ class TracingObserver:
         )
 
         self._begin_span = ServerSpan
-        self._tracer = tracing.tracer
+        self._tracing = tracing
         self._rate = tracing.sample_rate
         self._listener = listener
         self._believes = believes
@@ -92,7 +92,7 @@ class TracingObserver:
             if parent is not None:
                 is_sampled = parent.flags & 1 and scope["path"] not in self._unsampled_paths
                 if is_sampled:
-                    return self._begin_span(self._tracer, request, self._listener, parent=parent)
+                    return self._begin_span(self._tracing, request, self._listener, parent=parent)
                 return request_trace.set(
                     RequestTrace.of(
                         parent.trace_id, flags=parent.flags & ~1, tracestate=parent.tracestate
@@ -104,7 +104,7 @@ class TracingObserver:
 
     def _sampled(self, request: ObservedRequest) -> ServerSpan:
         link = read_parent(request.scope["headers"])
-        return self._begin_span(self._tracer, request, self._listener, link=link)
+        return self._begin_span(self._tracing, request, self._listener, link=link)
 
     def finish(self, request: ObservedRequest, state: object) -> None:
         """End it."""

@@ -15,8 +15,6 @@ from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
     SpanKind,
-    Status,
-    StatusCode,
     TraceFlags,
     set_span_in_context,
 )
@@ -24,12 +22,11 @@ from opentelemetry.trace.span import TraceState
 
 from sage_native.observability.middleware import SPAN_KEY, UNMATCHED
 from sage_native.observability.tracing.current import RequestTrace, request_trace
-from sage_native.observability.tracing.sampling import DECIDED
+from sage_native.observability.tracing.request_span import finish
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Tracer
-
     from sage_native.observability.middleware import ObservedRequest
+    from sage_native.observability.tracing.starting import Tracing
     from sage_native.observability.tracing.traceparent import RemoteParent
 
 __all__ = ["ServerSpan"]
@@ -39,7 +36,7 @@ class ServerSpan:
     """A span that has begun, and is current until it ends.
 
     Args:
-        tracer: Makes it.
+        tracing: Makes it.
         request: The request.
         listener: Which listener it came to.
         parent: The span that it belongs to.
@@ -50,30 +47,31 @@ class ServerSpan:
 
     def __init__(
         self,
-        tracer: Tracer,
+        tracing: Tracing,
         request: ObservedRequest,
         listener: str,
         *,
         parent: RemoteParent | None = None,
         link: RemoteParent | None = None,
     ) -> None:
-        context = DECIDED
-        if parent is not None:
-            context = set_span_in_context(NonRecordingSpan(_context_of(parent)), Context())
         scope = request.scope
-        self._span = tracer.start_span(
-            request.method_label,
-            context=context,
-            kind=SpanKind.SERVER,
-            attributes={
-                "http.request.method": _method(request),
-                "url.scheme": scope.get("scheme", "http"),
-                "network.protocol.version": scope.get("http_version", "1.1"),
-                "sage.listener": listener,
-                "sage.request_id": request.request_id,
-            },
-            links=None if link is None else [Link(_context_of(link._replace(tracestate=b"")))],
-        )
+        known: dict[str, str | int] = {
+            "http.request.method": _method(request),
+            "url.scheme": scope.get("scheme", "http"),
+            "network.protocol.version": scope.get("http_version", "1.1"),
+            "sage.listener": listener,
+            "sage.request_id": request.request_id,
+        }
+        if parent is None:
+            links = () if link is None else (Link(_context_of(link._replace(tracestate=b""))),)
+            self._span = tracing.request_spans.begin(request.method_label, known, links)
+        else:
+            self._span = tracing.tracer.start_span(
+                request.method_label,
+                context=set_span_in_context(NonRecordingSpan(_context_of(parent)), Context()),
+                kind=SpanKind.SERVER,
+                attributes=known,
+            )
         found = self._span.get_span_context()
         tracestate = b"" if parent is None else parent.tracestate
         trace = RequestTrace.of(found.trace_id, flags=found.trace_flags, tracestate=tracestate)
@@ -86,25 +84,23 @@ class ServerSpan:
         """Say how the request went, and end."""
         context_api.detach(self._context_token)
         request_trace.reset(self._trace_token)
-        span = self._span
-        route, status, trouble = request.route, request.status, None
+        name, route, status = request.method_label, request.route, request.status
         known: dict[str, str | int] = {}
         if route != UNMATCHED:
-            span.update_name(f"{request.method_label} {route}")
+            name = f"{name} {route}"
             known["http.route"] = route
         if status is not None:
             known["http.response.status_code"] = status
         if request.problem is not None:
             known["sage.problem"] = request.problem
+        trouble = None
         if request.error is not None:
             trouble = type(request.error).__qualname__
         elif status is not None and status >= 500:
             trouble = str(status)
         if trouble is not None:
             known["error.type"] = trouble
-            span.set_status(Status(StatusCode.ERROR))
-        span.set_attributes(known)
-        span.end()
+        finish(self._span, name, known, has_failed=trouble is not None)
 
 
 def _method(request: ObservedRequest) -> str:

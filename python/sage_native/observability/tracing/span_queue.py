@@ -32,6 +32,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from sage_native.observability.tracing.drops import count_dropped
+from sage_native.observability.tracing.request_span import RequestSpan
 from sage_native.observability.tracing.suppressing import unobserved
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class SpanQueue(SpanProcessor):
         self._begin()
 
     def _begin(self) -> None:
-        self._queue: deque[ReadableSpan] = deque()
+        self._queue: deque[ReadableSpan | RequestSpan] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._sending_len = 0
@@ -101,8 +102,11 @@ class SpanQueue(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a span that is sampled, or drop it if the queue is full or closed."""
-        if span.context is None or not span.context.trace_flags.sampled:
-            return
+        if span.context is not None and span.context.trace_flags.sampled:
+            self.add(span)
+
+    def add(self, span: ReadableSpan | RequestSpan) -> None:
+        """Queue a span that is sampled, as ``on_end``."""
         with self._changed:
             if self._is_closed or len(self._queue) >= self._max_len or not self._has_thread():
                 count_dropped(1)
@@ -169,12 +173,15 @@ class SpanQueue(SpanProcessor):
             while batch := self._next_batch():
                 is_sent = False
                 try:
-                    is_sent = self._exporter.export(batch) is SpanExportResult.SUCCESS
+                    spans = [
+                        one.readable() if isinstance(one, RequestSpan) else one for one in batch
+                    ]
+                    is_sent = self._exporter.export(spans) is SpanExportResult.SUCCESS
                 except Exception:
                     _logger.exception("spans could not be sent")
                 self._note(is_sent=is_sent)
 
-    def _next_batch(self) -> list[ReadableSpan]:
+    def _next_batch(self) -> list[ReadableSpan | RequestSpan]:
         """Wait for spans that are to be sent; none once the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(self._is_ready, self._interval_s)

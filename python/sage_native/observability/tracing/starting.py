@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from sage_native.observability.pseudonyms import Pseudonyms
+    from sage_native.observability.tracing.request_spans import RequestSpans
     from sage_native.observability.tracing.span_queue import SpanQueue
 
 __all__ = [
@@ -59,12 +60,21 @@ class Tracing:
     Attributes:
         tracer: Makes spans.
         provider: The tracer provider, for `opentelemetry.trace.set_tracer_provider`.
+        request_spans: Makes spans of requests.
         sample_rate: Which part of the traces is sampled.
     """
 
-    def __init__(self, provider: TracerProvider, queue: SpanQueue, *, sample_rate: float) -> None:
+    def __init__(
+        self,
+        provider: TracerProvider,
+        request_spans: RequestSpans,
+        queue: SpanQueue,
+        *,
+        sample_rate: float,
+    ) -> None:
         self.provider = provider
-        self.tracer: Tracer = provider.get_tracer("sage_native", __version__)
+        self.tracer: Tracer = request_spans.tracer
+        self.request_spans = request_spans
         self.sample_rate = sample_rate
         self._queue = queue
 
@@ -148,8 +158,12 @@ def start_tracing(  # noqa: PLR0913 - keywords
         OTLPSpanExporter,
     )
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
 
+    from sage_native.observability.tracing.request_spans import (  # noqa: PLC0415 - as above
+        GivenIds,
+        RequestSpans,
+        SeenProvider,
+    )
     from sage_native.observability.tracing.sampling import HeadSampler  # noqa: PLC0415 - as above
     from sage_native.observability.tracing.span_queue import SpanQueue  # noqa: PLC0415 - as above
     from sage_native.observability.tracing.suppressing import Seldom  # noqa: PLC0415 - as above
@@ -172,11 +186,13 @@ def start_tracing(  # noqa: PLR0913 - keywords
             "service.instance.id": str(uuid.uuid4()),
         }
     )
-    provider = TracerProvider(sampler=HeadSampler(sample_rate), resource=resource)
+    ids = GivenIds()
+    provider = SeenProvider(sampler=HeadSampler(sample_rate), resource=resource, id_generator=ids)
     provider.add_span_processor(queue)
     if is_global and isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
         api.set_tracer_provider(provider)
-    tracing = Tracing(provider, queue, sample_rate=sample_rate)
+    request_spans = RequestSpans(provider, ids, add=queue.add)
+    tracing = Tracing(provider, request_spans, queue, sample_rate=sample_rate)
     tracers.use(tracing.tracer, pseudonyms)
     return tracing
 
