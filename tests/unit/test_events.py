@@ -291,3 +291,37 @@ def test_events_are_frozen(tmp_path: Path) -> None:
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(event, field.name, None)
     assert hash(REPLAYED) == hash(ReplayRefused("replayed", 1))
+
+
+# Which kinds are heard.
+
+
+def test_a_hook_is_told_of_the_kinds_that_it_named(replays: ReplaySet) -> None:
+    refused: list[Event] = []
+    ended: list[Event] = []
+    first = subscribe(refused.append, ReplayRefused)
+    second = subscribe(ended.append, events.SessionsEnded, events.SessionStarted)
+    replay(replays)
+    events.sessions_ended("closed", 2)
+    events.session_rekeyed(1)
+    first()
+    replay(replays)
+    events.session_started("responder")
+    second()
+    events.session_started("responder")
+    assert refused == [REPLAYED]
+    assert ended == [events.SessionsEnded("closed", 2), events.SessionStarted("responder")]
+
+
+def test_only_kinds_that_somebody_named_are_heard() -> None:
+    kinds = (ReplayRefused, events.StoreFailed)
+    assert not events.is_heard()
+    unsubscribe = subscribe(print, *kinds)
+    assert [events.is_heard(kind) for kind in events.KINDS] == [
+        kind in kinds for kind in events.KINDS
+    ]
+    assert events.is_heard()
+    assert events.is_heard(events.SessionStarted, ReplayRefused)
+    assert not events.is_heard(events.SessionStarted, events.SessionsEnded)
+    unsubscribe()
+    assert not events.is_heard(*events.KINDS)

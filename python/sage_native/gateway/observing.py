@@ -47,7 +47,9 @@ def _logged(settings: Settings, listener: str, stack: ExitStack) -> RequestObser
     pseudonyms = pseudonyms_of(settings)
     log_output = open_logs(settings, pseudonyms)
     stack.callback(log_output.close)
-    stack.callback(subscribe(EventLog(log_output)))
+    lines = EventLog(log_output)
+    if lines.kinds:
+        stack.callback(subscribe(lines, *lines.kinds))
     if settings.logging.audit is not None:
         _audit(settings, settings.logging.audit, stack)
     return RequestLog(log_output, pseudonyms, quiet_routes=_QUIET_ROUTES)
@@ -64,7 +66,7 @@ def _audit(settings: Settings, path: Path, stack: ExitStack) -> None:
             f"logging.audit {path} cannot be written: {error.strerror}"
         ) from error
     stack.callback(audit.close)
-    stack.callback(subscribe(audit))
+    stack.callback(subscribe(audit, *audit.kinds))
 
 
 def pseudonyms_of(settings: Settings) -> Pseudonyms:

@@ -59,6 +59,11 @@ class AuditLog:
         self._writer = LineWriter(path, say_lost=_lost, queue_len=QUEUE_LEN, is_synced=True)
 
     @property
+    def kinds(self) -> tuple[type[events.Event], ...]:
+        """Return the kinds of events that may be decisions."""
+        return tuple(_DECISIONS)
+
+    @property
     def dropped_count(self) -> int:
         """Return how many lines were dropped."""
         return self._writer.dropped_count

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sage_native.observability.logging import LogOutput
 
-    Told: TypeAlias = tuple[str, str, dict[str, Any]]
+    Told: TypeAlias = tuple[str, dict[str, Any]]
 
 __all__ = ["EventLog"]
 
@@ -24,6 +24,9 @@ class EventLog:
 
     Args:
         log_output: Where lines go.
+
+    Attributes:
+        kinds: The kinds of events that may have lines at this level.
     """
 
     def __init__(self, log_output: LogOutput) -> None:
@@ -31,15 +34,30 @@ class EventLog:
         self._takes = {
             level: log_output.takes(level) for level in ("debug", "info", "warning", "error")
         }
+        self.kinds = tuple(
+            kind
+            for kind, (levels, _) in _LINES.items()
+            if any(self._takes[level] for level in levels)
+        )
 
     def __call__(self, event: events.Event) -> None:
         """Write the line of an event, if it has one."""
-        tell = _LINES.get(type(event))
-        if tell is None:
+        told = _LINES.get(type(event))
+        if told is None:
             return
-        level, text, fields = tell(event)
+        levels, tell = told
+        level = levels[0]
+        if len(levels) > 1 and _is_worse(event):
+            level = levels[1]
         if self._takes[level]:
-            self._output.write(level, text, fields)
+            self._output.write(level, *tell(event))
+
+
+def _is_worse(event: events.Event) -> bool:
+    """Tell whether an event of two levels is of the second."""
+    if isinstance(event, events.HandshakeFinished):
+        return event.status == "failed"
+    return isinstance(event, events.OperatorActed) and event.action == "token_refused"
 
 
 def _of_handshake(event: events.HandshakeFinished) -> Told:
@@ -52,14 +70,14 @@ def _of_handshake(event: events.HandshakeFinished) -> Told:
         "server": event.server_did,
         "session": event.session_id,
     }
-    return "error" if event.status == "failed" else "info", "handshake finished", fields
+    return "handshake finished", fields
 
 
 def _of_store(event: events.StoreFailed) -> Told:
     cause = event.error.__cause__
     told = f"{event.error}" if cause is None else f"{event.error} ({type(cause).__name__})"
     fields = {"store": event.store, "operation": event.operation, "error": told}
-    return "error", "store failed", fields
+    return "store failed", fields
 
 
 def _of_operator(event: events.OperatorActed) -> Told:
@@ -70,13 +88,12 @@ def _of_operator(event: events.OperatorActed) -> Told:
         "did": subject if subject.startswith("did:") else None,
         "session": subject if subject and not subject.startswith("did:") else None,
     }
-    is_refused = event.action == "token_refused"
-    return "warning" if is_refused else "info", "operator acted", fields
+    return "operator acted", fields
 
 
 def _of_key(event: events.KeysRotated) -> Told:
     key = "did" if event.what == "signing key" else "key_id"
-    return "info", "key rotated", {"what": event.what, key: event.key_id}
+    return "key rotated", {"what": event.what, key: event.key_id}
 
 
 def _of_memory(event: events.ReplayMemoryOpened) -> Told:
@@ -85,31 +102,32 @@ def _of_memory(event: events.ReplayMemoryOpened) -> Told:
         "remembers_since_ms": event.remembers_since_ms,
         "is_complete": event.is_complete,
     }
-    return "info", "replay memory opened", fields
+    return "replay memory opened", fields
 
 
 def _of_restored(event: events.SessionRestored) -> Told:
-    fields = {"role": event.role, "demands_rekey": event.demands_rekey}
-    return "info", "session restored", fields
+    return "session restored", {"role": event.role, "demands_rekey": event.demands_rekey}
 
 
-_LINES: Final[dict[type[events.Event], Callable[[Any], Told]]] = {
-    events.HandshakeFinished: _of_handshake,
-    events.KeysRotated: _of_key,
-    events.OperatorActed: _of_operator,
-    events.ReplayMemoryOpened: _of_memory,
-    events.ReplayRefused: lambda event: (
-        "warning",
-        "replay refused",
-        {"reason": event.reason, "count": event.count},
+# The usual level, perhaps the one of what is worse, and what makes the line.
+_LINES: Final[dict[type[events.Event], tuple[tuple[str, ...], Callable[[Any], Told]]]] = {
+    events.HandshakeFinished: (("info", "error"), _of_handshake),
+    events.KeysRotated: (("info",), _of_key),
+    events.OperatorActed: (("info", "warning"), _of_operator),
+    events.ReplayMemoryOpened: (("info",), _of_memory),
+    events.ReplayRefused: (
+        ("warning",),
+        lambda event: ("replay refused", {"reason": event.reason, "count": event.count}),
     ),
-    events.SessionRekeyed: lambda event: ("debug", "session rekeyed", {"epoch": event.epoch}),
-    events.SessionRestored: _of_restored,
-    events.SessionStarted: lambda event: ("debug", "session started", {"role": event.role}),
-    events.SessionsEnded: lambda event: (
-        "info",
-        "sessions ended",
-        {"reason": event.reason, "count": event.count},
+    events.SessionRekeyed: (
+        ("debug",),
+        lambda event: ("session rekeyed", {"epoch": event.epoch}),
     ),
-    events.StoreFailed: _of_store,
+    events.SessionRestored: (("info",), _of_restored),
+    events.SessionStarted: (("debug",), lambda event: ("session started", {"role": event.role})),
+    events.SessionsEnded: (
+        ("info",),
+        lambda event: ("sessions ended", {"reason": event.reason, "count": event.count}),
+    ),
+    events.StoreFailed: (("error",), _of_store),
 }

@@ -266,7 +266,7 @@ class NonceStore(ABC):
         """
         request = RequestNonce(scope, nonce, remember_until_ms, purpose)
         now_ms = self._checked([request], now_ms)
-        started_s = time.perf_counter() if events.is_heard() else None
+        started_s = time.perf_counter() if events.is_heard(events.StoreAnswered) else None
         try:
             outcome = await self._decide(request, now_ms)
         except StorageError as error:
@@ -300,7 +300,7 @@ class NonceStore(ABC):
         now_ms = self._checked(requests, now_ms)
         if not requests:
             return []
-        started_s = time.perf_counter() if events.is_heard() else None
+        started_s = time.perf_counter() if events.is_heard(events.StoreAnswered) else None
         try:
             outcomes = await self._decide_many(requests, now_ms)
         except StorageError as error:

@@ -55,7 +55,7 @@ def _telling(method: Callable[..., Awaitable[Any]], operation: str) -> Callable[
 
     @functools.wraps(method)
     def call(self: _Store, *arguments: object, **named: object) -> Awaitable[Any]:
-        if not events.is_heard():
+        if not events.is_heard(events.StoreAnswered, events.StoreFailed):
             return method(self, *arguments, **named)
         started_s = time.perf_counter()
         try:

@@ -40,7 +40,7 @@ class EventCounter:
 
     def __init__(self, tallies: Tallies) -> None:
         self._tallies = tallies
-        self._counters: dict[type, Callable[[Any], None]] = {
+        self._counters: dict[type[Event], Callable[[Any], None]] = {
             HandshakeFinished: self._handshake,
             ReplayRefused: self._replay,
             RequestRefused: lambda event: tallies["sage_problems_total"].tally(event.code).add(),
@@ -54,6 +54,11 @@ class EventCounter:
         # Stores are asked for every handshake and much else: their numbers are kept at hand.
         self._asked: dict[tuple[str, str], tuple[Tally, Spread]] = {}
         self._kind = OTHER
+
+    @property
+    def kinds(self) -> tuple[type[Event], ...]:
+        """Return the kinds of events that are counted."""
+        return tuple(self._counters)
 
     def __call__(self, event: Event) -> None:
         """Count an event; what is no metric is ignored."""

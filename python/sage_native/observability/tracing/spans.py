@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 from sage_native.exceptions import PeerError
 from sage_native.observability.tracing.entered import EnteredSpan
-from sage_native.observability.tracing.tracers import pseudonym_of
+from sage_native.observability.tracing.tracers import pseudonym_of, span_tracer
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from opentelemetry.trace import Span, Tracer
 
 __all__ = ["HandshakeSpan", "NamedSpan", "encryption", "handshake", "signature"]
@@ -90,6 +92,21 @@ class HandshakeSpan(NamedSpan):
         self.identify(_SERVER, server_did)
 
 
+class _UnseenHandshake(HandshakeSpan):
+    """Where none is made: it holds nothing, so that one serves all."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+_UNSEEN: Final = _UnseenHandshake("handshake")
+
+
 def handshake(client_did: str | None = None, server_did: str | None = None) -> HandshakeSpan:
     """Return the span ``handshake``.
 
@@ -97,6 +114,8 @@ def handshake(client_did: str | None = None, server_did: str | None = None) -> H
         client_did: The initiator; its pseudonym is written. None if it is not known yet.
         server_did: The responder, likewise.
     """
+    if span_tracer() is None:
+        return _UNSEEN
     return HandshakeSpan("handshake", identifiers={_CLIENT: client_did, _SERVER: server_did})
 
 
