@@ -26,7 +26,7 @@ class World:
             is_always=is_always,
             is_complete=self._complete,
             is_loaded=lambda: self.is_loaded,
-            steady_ms=lambda: self.steady_ms,
+            steady_ns=lambda: self.steady_ms * 1_000_000,
         )
 
     def _complete(self, now_ms: int) -> bool:

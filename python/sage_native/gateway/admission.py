@@ -53,7 +53,12 @@ class ClientAdmission:
         Raises:
             CapacityError, StorageError: As ``DidRegistry.resolve``.
         """
+        keys = self.remembered_keys_of(did)
+        return self.hot_keys.of(await self.registry.resolve(did)) if keys is None else keys
+
+    def remembered_keys_of(self, did: str) -> Sequence[VerifyingKey] | None:
+        """Return what ``keys_of`` would return without asking the store; None if it would ask."""
         if self._listed is not None and did not in self._listed:
             return ()
         keys = self.registry.remembered(did)
-        return self.hot_keys.of(await self.registry.resolve(did) if keys is None else keys)
+        return None if keys is None else self.hot_keys.of(keys)

@@ -28,6 +28,7 @@ RECORD_TYPE = b"application/sage-record"
 JSON_TYPE = b"application/json"
 
 NO_STORE = (b"cache-control", b"no-store")
+_JSON_HEADERS = ((b"content-type", JSON_TYPE), NO_STORE)
 RECORD_HEADER = (b"content-type", RECORD_TYPE)
 _encode = msgspec.json.Encoder().encode
 
@@ -54,7 +55,7 @@ NO_CONTENT = Answer(204, (NO_STORE,))
 def json_answer(value: object, *, status: int = 200) -> Answer:
     """Answer with a JSON document: bytes as they are, anything else as msgspec spells it."""
     body = value if isinstance(value, bytes) else _encode(value)
-    return Answer(status, ((b"content-type", JSON_TYPE), NO_STORE), body)
+    return Answer(status, _JSON_HEADERS, body)
 
 
 def record_answer(record: bytes) -> Answer:

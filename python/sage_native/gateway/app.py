@@ -37,7 +37,7 @@ from sage_native.observability.answered import RECORD_ROUTE
 from sage_native.observability.middleware import ROUTE_KEY, SESSION_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -66,6 +66,8 @@ PUBLIC_ROUTES: tuple[tuple[str, str, _Work | type[records.RecordEndpoint]], ...]
     ("POST", "/v1/signatures/verify-batch", signatures.verify_batch),
     ("GET", "/v1/dids/{did}", dids.show),
 )
+TASKLESS = ("/v1/handshake/initiate", "/v1/handshake/complete")
+"""Whose work waits for nothing, or for the store alone."""
 HEALTH_ROUTES: tuple[tuple[str, str, _Work], ...] = (
     ("GET", "/v1/health", health.health),
     ("GET", "/v1/ready", health.ready),
@@ -89,6 +91,9 @@ class PublicApp:
         gateway: What it works with.
         opens_gateway: Open it when the server starts, and close it when the server ends. Otherwise
             it must be open before requests come.
+
+    Attributes:
+        taskless: What answers a POST to a path and needs no task for it, for servers that know.
     """
 
     def __init__(self, gateway: Gateway, *, opens_gateway: bool = False) -> None:
@@ -110,12 +115,15 @@ class PublicApp:
         self._router = _starlette(routes, middleware, gateway if opens_gateway else None)
         # Browsers of other origins need the middleware on every way.
         self._has_shortcuts = not middleware
+        self.taskless: Mapping[str, Endpoint] = {}
         self._records = records.RecordEndpoint(gateway)
         self._posts = {
             path: Endpoint(gateway, work)
             for method, path, work in PUBLIC_ROUTES
             if method == "POST" and "{" not in path and not isinstance(work, type)
         }
+        if self._has_shortcuts:
+            self.taskless = {path: self._posts[path] for path in TASKLESS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

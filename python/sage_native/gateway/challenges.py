@@ -28,7 +28,7 @@ class ChallengePolicy:
         is_always: Demand one of everybody.
         is_complete: Tells whether the memory of nonces is whole, at a time in ms.
         is_loaded: Tells whether there is much to do.
-        steady_ms: A clock in ms that is never set.
+        steady_ns: A clock in ns that is never set.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class ChallengePolicy:
         is_always: bool,
         is_complete: Callable[[int], bool],
         is_loaded: Callable[[], bool],
-        steady_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        steady_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._is_always = is_always
         self._is_complete = is_complete
         self._is_loaded = is_loaded
-        self._steady_ms = steady_ms
+        self._steady_ns = steady_ns
         self._offset_ms: int | None = None
         self._distrusted_until_ms: int | None = None
 
@@ -57,11 +57,11 @@ class ChallengePolicy:
 
     def _was_set(self, now_ms: int) -> bool:
         """Notice that the wall clock was set, and remember it as long as nonces are."""
-        steady_ms = self._steady_ms()
+        steady_ms = self._steady_ns() // 1_000_000
         offset_ms = now_ms - steady_ms
-        if self._offset_ms is not None and abs(offset_ms - self._offset_ms) >= CLOCK_STEP_MS:
+        before_ms, self._offset_ms = self._offset_ms, offset_ms
+        if before_ms is not None and abs(offset_ms - before_ms) >= CLOCK_STEP_MS:
             self._distrusted_until_ms = steady_ms + DEFAULT_HORIZON_MS
-        self._offset_ms = offset_ms
         if self._distrusted_until_ms is None:
             return False
         if steady_ms >= self._distrusted_until_ms:

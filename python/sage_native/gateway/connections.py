@@ -27,6 +27,7 @@ each request: one sweep a second looks at all connections.
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -38,11 +39,14 @@ from sage_native.gateway.endpoint import LINGERS
 from sage_native.gateway.heads import AnswerHeads, RequestHeads
 from sage_native.gateway.limits.bodies import WHOLE_KEY
 from sage_native.gateway.places import Places
+from sage_native.observability.middleware import ROUTE_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
+    from contextvars import Context
     from ipaddress import IPv4Network, IPv6Network
 
+    from sage_native.gateway.endpoint import Endpoint
     from sage_native.gateway.heads import RequestHead
     from sage_native.gateway.watch import Watch
 
@@ -92,9 +96,13 @@ class SweptProtocol(HttpToolsProtocol):
     _is_head_too_long = False
     # The request whose chunks are coming, and how much came since the last byte of its body.
     _chunked: Cycle | None = None
+    # What is the same in all requests.
+    _common: dict[str, Any] | None = None
     _framing_len = 0
     # Who watches the requests.
     watch: Watch | None = None
+    # What answers a POST to a path without a task, if its request is whole.
+    taskless: Mapping[str, Endpoint] = MappingProxyType({})
 
     # Whether the parser stands before the beginning of a request, and how many have begun.
     _is_between = True
@@ -105,7 +113,7 @@ class SweptProtocol(HttpToolsProtocol):
     _at_work: Cycle | None = None
 
     @classmethod
-    def for_worker(
+    def for_worker(  # noqa: PLR0913 - one thing each
         cls,
         max_connections: int,
         *,
@@ -113,6 +121,7 @@ class SweptProtocol(HttpToolsProtocol):
         unread_s: float = UNREAD_S,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
         watch: Watch | None = None,
+        taskless: Mapping[str, Endpoint] | None = None,
     ) -> type[SweptProtocol]:
         """Return the class with the limits of one worker."""
         places = Places(max_connections, trusted=trusted_proxies)
@@ -123,6 +132,7 @@ class SweptProtocol(HttpToolsProtocol):
             "head_s": head_s,
             "unread_s": unread_s,
             "watch": watch,
+            "taskless": taskless or {},
         }
         return type(cls.__name__, (cls,), members)
 
@@ -204,7 +214,13 @@ class SweptProtocol(HttpToolsProtocol):
         cycle.body = body
         cycle.more_body = False
         cycle.wake()
-        self._start(cycle)
+        endpoint = self.taskless.get(path)
+        if endpoint is None or self.flow.write_paused:
+            self._start(cycle)
+        else:
+            scope[ROUTE_KEY] = path
+            self._at_work = cycle
+            cycle.run_taskless(endpoint)
 
     def _data_between(self, data: bytes) -> None:
         """Parse from the beginning of a request, and remember the head of one that came whole."""
@@ -276,22 +292,32 @@ class SweptProtocol(HttpToolsProtocol):
 
     def _scope(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
         """Return what is the same in all requests of a connection, and the headers of one."""
-        return {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": self.root_path,
-            "headers": headers,
-            "state": self.app_state.copy(),
-            LINGERS: True,
-        }
+        if self._common is None:
+            self._common = {
+                "type": "http",
+                "http_version": "1.1",
+                "server": self.server,
+                "client": self.client,
+                "scheme": self.scheme,
+                "root_path": self.root_path,
+                LINGERS: True,
+            }
+        scope = self._common.copy()
+        # What an application may change is each request's own.
+        scope["asgi"] = {"version": self.asgi_version, "spec_version": "2.3"}
+        scope["headers"] = headers
+        scope["state"] = self.app_state.copy()
+        return scope
 
     def _start(self, cycle: Cycle) -> None:
         self._at_work = cycle
-        task = self.loop.create_task(cycle.run(self.app))
+        self.run_in_task(cycle.run(self.app))
+
+    def run_in_task(
+        self, coroutine: Coroutine[Any, Any, None], context: Context | None = None
+    ) -> None:
+        """Run what answers a request, and have the server wait for it when it ends."""
+        task = self.loop.create_task(coroutine, context=context)
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 

@@ -12,15 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import copy_context
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
+from sage_native.gateway.answers import tell_of_problem
+from sage_native.gateway.taskless import run_taskless
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 
+    from sage_native.gateway.answers import Answer
     from sage_native.gateway.connections import SweptProtocol
+    from sage_native.gateway.endpoint import Endpoint
     from sage_native.gateway.heads import AnswerHead
 
     Message = MutableMapping[str, Any]
@@ -116,10 +123,15 @@ class Cycle:
         if self._event is not None:
             self._event.set()
 
-    async def run(self, app: Application) -> None:
-        """Have the application answer, and tell who watches when that is over."""
-        watch, started_s = self._protocol.watch, 0.0
-        if watch is not None:
+    async def run(self, app: Application, *, begun_s: float | None = None) -> None:
+        """Have the application answer, and tell who watches when that is over.
+
+        Args:
+            app: The application.
+            begun_s: When it was begun to be watched; now if it is left out.
+        """
+        watch, started_s = self._protocol.watch, begun_s or 0.0
+        if watch is not None and begun_s is None:
             started_s = perf_counter()
             app = watch.begin(self.scope) or app
         error = None
@@ -136,6 +148,44 @@ class Cycle:
         if watch is not None:
             sent_len = None if self._head is None else self._head.body_len
             watch.note((self.scope, self._status, sent_len, started_s, perf_counter(), error))
+
+    def run_taskless(self, endpoint: Endpoint) -> None:
+        """Have an endpoint answer, as ``run`` would, without a task; its request came whole."""
+        watch = self._protocol.watch
+        if watch is None:
+            run_taskless(endpoint.answer(self.scope, self.receive), self._take)
+            return
+        begun_s = perf_counter()
+        context = copy_context()
+        traced = context.run(watch.begin, self.scope)
+        if traced is not None:  # spans belong to tasks
+            self._protocol.run_in_task(self.run(traced, begun_s=begun_s), context)
+            return
+
+        def take(answer: Answer | None, error: BaseException | None) -> None:
+            self._take(answer, error)
+            sent_len = None if self._head is None else self._head.body_len
+            watch.note((self.scope, self._status, sent_len, begun_s, perf_counter(), error))
+
+        context.run(run_taskless, endpoint.answer(self.scope, self.receive), take)
+
+    def _take(self, answer: Answer | None, error: BaseException | None) -> None:
+        """Write the answer of an endpoint, if its client is still there."""
+        if error is not None:
+            _logger.error("the application failed", exc_info=error)
+            self._fail()
+        elif not self.disconnected:
+            if answer is None:
+                _logger.error("the application has no answer")
+                self._fail()
+                return
+            status, headers, body, code = answer
+            if code is not None:
+                tell_of_problem(self.scope, code, status)
+            if status != HTTPStatus.NO_CONTENT:
+                headers = (*headers, (b"content-length", b"%d" % len(body)))
+            self._start(status, headers)
+            self._go_on(body, more=False)
 
     async def receive(self) -> Message:
         """Return what came of the body since the last call, once something did: as ASGI says."""

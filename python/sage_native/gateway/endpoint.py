@@ -23,6 +23,7 @@ from sage_native.gateway.limits import (
     UnsupportedTypeError,
     read_body,
 )
+from sage_native.gateway.limits.bodies import WHOLE_KEY, whole_body
 from sage_native.gateway.problems import ProblemError, problem, problem_of
 from sage_native.gateway.strict_json import decode_strictly
 from sage_native.observability.middleware import route_of
@@ -82,7 +83,16 @@ class Call:
             PeerError: It is of another type, too large or too slow, or the client is gone.
             OverloadedError: Too many are waited for, or at work.
         """
-        body = await read_body(
+        body = await self.unplaced_body(content_type, limit=limit)
+        self.enter()
+        return body
+
+    async def unplaced_body(self, content_type: bytes, *, limit: int) -> bytes:
+        """Read the body, and take no place: for work that takes one itself; raises as ``body``."""
+        whole = self.scope.get(WHOLE_KEY)
+        if whole is not None:
+            return whole_body(*whole, limit=limit, content_type=content_type)
+        return await read_body(
             self.receive,
             self.scope["headers"],
             limit=limit,
@@ -90,8 +100,6 @@ class Call:
             content_type=content_type,
             scope=self.scope,
         )
-        self.enter()
-        return body
 
     async def json(self, kind: type[_T], *, limit: int = MAX_JSON_LEN) -> _T:
         """Read a JSON body strictly.
@@ -128,21 +136,25 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        call = Call(self._gateway, scope, receive)
-        answer: Answer | None
-        try:
-            if self._is_counted:
-                self._gateway.pacing.request(scope)
-                if scope["method"] != "POST":  # else once its body is there
-                    call.enter()
-            answer = await self._work(call)
-        except Exception as error:  # noqa: BLE001 - what it is decides what is said
-            answer = answer_of(error, self._gateway, scope)
-        finally:
-            if call.has_place:
-                self._gateway.in_flight.leave()
+        answer = await self.answer(scope, receive)
         if answer is not None:
             await send_answer(scope, send, answer)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Answer | None:
+        """Return the answer to one request; None if its client is gone."""
+        gateway = self._gateway
+        call = Call(gateway, scope, receive)
+        try:
+            if self._is_counted:
+                gateway.pacing.request(scope)
+                if scope["method"] != "POST":  # else once its body is there
+                    call.enter()
+            return await self._work(call)
+        except Exception as error:  # noqa: BLE001 - what it is decides what is said
+            return answer_of(error, gateway, scope)
+        finally:
+            if call.has_place:
+                gateway.in_flight.leave()
 
 
 def answer_of(error: Exception, gateway: Gateway, scope: Scope) -> Answer | None:

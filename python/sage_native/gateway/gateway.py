@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 from sage_native.exceptions import UsageError
 from sage_native.gateway.admission import ClientAdmission
 from sage_native.gateway.challenges import ChallengePolicy
+from sage_native.gateway.confirmations import Confirmations
 from sage_native.gateway.identities import Identities
+from sage_native.gateway.initiations import Initiations
 from sage_native.gateway.limits import BodyDeadlines, InFlight
 from sage_native.gateway.measuring import StoreGauges, measured
 from sage_native.gateway.pacing import Pacing
@@ -62,6 +64,8 @@ class Gateway:
         admission: Whom the policy admits, and the registry of DIDs.
         manager: The sessions.
         identities: Whom the gateway answers as.
+        initiations: The M1s that are worked on.
+        confirmations: The M3s that are worked on.
         nonces: Where request nonces are admitted.
         windows: The replay windows that all workers share.
         siblings: The other workers of the machine.
@@ -77,6 +81,8 @@ class Gateway:
     admission: ClientAdmission
     manager: SessionManager
     identities: Identities
+    initiations: Initiations
+    confirmations: Confirmations
     nonces: RequestNonces
     windows: ReplayWindowTable
     siblings: Siblings
@@ -160,6 +166,8 @@ class Gateway:
 
         gauges = StoreGauges(self.storage.sessions(SESSION_STORE), self.nonces)
         stack.enter_context(measured(self.admission.hot_keys, gauges))
+        self.initiations = Initiations(self)
+        self.confirmations = Confirmations(self)
         self.siblings = Siblings(state.path, taker(self))
         await self.siblings.start()
         stack.push_async_callback(self.siblings.stop)

@@ -44,13 +44,19 @@ class HotKeys:
 
         Cost: 0.2 µs a key.
         """
-        if not self._expanded:
+        expanded = self._expanded
+        if not expanded:
             self._misses += len(keys)
             return keys
-        found = [self._expanded.get(key, key) for key in keys]
-        hits = sum(key.is_expanded for key in found)
-        self._hits += hits
-        self._misses += len(found) - hits
+        found = []
+        for key in keys:
+            hot = expanded.get(key)
+            if hot is None:
+                self._misses += 1
+                found.append(key)
+            else:
+                self._hits += 1
+                found.append(hot)
         return found
 
     def proved(self, keys: Sequence[VerifyingKey], client_key: bytes) -> None:

@@ -89,14 +89,15 @@ class Identities:
         Raises:
             HandshakeError: As ``Responder.read``; ``misdirected`` if it is meant for none.
         """
-        *others, last = self._identities
-        for identity in others:
+        identities = self._identities
+        for identity in identities[:-1]:
             responder = identity.challenging if require_challenge else identity.ready
             try:
                 return responder.read(message, now_ms=now_ms)
             except HandshakeError as error:
                 if error.code != "misdirected":
                     raise
+        last = identities[-1]
         responder = last.challenging if require_challenge else last.ready
         return responder.read(message, now_ms=now_ms)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from sage_native.protocol import Request
     from sage_native.replay import ReplaySet
     from sage_native.storage.base import NonceStore
@@ -15,8 +17,11 @@ __all__ = ["MachineNonces", "RequestNonces", "StoredNonces"]
 class RequestNonces(Protocol):
     """Admits each request nonce once."""
 
-    async def admit(self, request: Request, now_ms: int) -> None:
+    def admit(self, request: Request, now_ms: int) -> Awaitable[None] | None:
         """Admit the nonce of an M1 whose signature was verified.
+
+        Returns:
+            None if it is done, else what is to be awaited.
 
         Raises:
             ReplayDetectedError, CapacityError, StorageError: As ``NonceStore.admit``.
@@ -32,7 +37,7 @@ class MachineNonces(RequestNonces):
     def __init__(self, memory: ReplaySet) -> None:
         self.memory = memory
 
-    async def admit(self, request: Request, now_ms: int) -> None:  # noqa: D102 - the port says it
+    def admit(self, request: Request, now_ms: int) -> None:  # noqa: D102 - the port says it
         self.memory.admit(
             request.client_did, request.nonce, request.remember_until_ms, now_ms=now_ms
         )
@@ -47,8 +52,8 @@ class StoredNonces(RequestNonces):
     def __init__(self, store: NonceStore) -> None:
         self.store = store
 
-    async def admit(self, request: Request, now_ms: int) -> None:  # noqa: D102 - the port says it
-        await self.store.admit(
+    def admit(self, request: Request, now_ms: int) -> Awaitable[None]:  # noqa: D102 - as above
+        return self.store.admit(
             request.client_did, request.nonce, request.remember_until_ms, now_ms=now_ms
         )
 

@@ -27,7 +27,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from sage_native.config import load_settings
 from sage_native.exceptions import ConfigurationError
-from sage_native.gateway.app import create_admin_app, create_app
+from sage_native.gateway.app import PublicApp, create_admin_app, create_app
 from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
 from sage_native.gateway.metrics_app import create_metrics_app
 from sage_native.gateway.observing import Observing
@@ -86,6 +86,7 @@ def _configured(app: ASGIApp, settings: Settings, watch: Watch | None) -> uvicor
             fitting_connections(settings, raise_open_files()),
             trusted_proxies=settings.server.trusted_proxies,
             watch=watch,
+            taskless=app.taskless if isinstance(app, PublicApp) else None,
         ),
         ws="none",
         loop="uvloop",

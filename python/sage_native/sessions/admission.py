@@ -37,8 +37,16 @@ class Admission:
                 f"{horizon_ms} at least, not {windows.horizon_ms}"
             )
 
-    def check_room(self, client_did: str, now_ms: int | None) -> None:
+    def check_room(
+        self, client_did: str, now_ms: int | None, *, ahead_count: int = 0, ahead_of_client: int = 0
+    ) -> None:
         """Check that another session of a client has a place.
+
+        Args:
+            client_did: The client.
+            now_ms: The time; the clock is asked if it is left out.
+            ahead_count: How many others will be given places before it.
+            ahead_of_client: How many of those are of this client.
 
         Raises:
             CapacityError: It has none, or no session is taken any more.
@@ -48,13 +56,13 @@ class Admission:
                 "no new sessions are taken any more: this process is about to end"
             )
         served, most = self._served, self._policy.max_sessions
-        if max(served.stored_count, len(served.table)) >= most:
+        if max(served.stored_count, len(served.table)) + ahead_count >= most:
             raise CapacityError(f"all {most} places for sessions are taken")
         try:
-            served.half_open.check_room(client_did)
+            served.half_open.check_room(client_did, ahead_count, ahead_of_client)
         except CapacityError:
             served.make_room(now_ms)
-            served.half_open.check_room(client_did)
+            served.half_open.check_room(client_did, ahead_count, ahead_of_client)
 
     def prepare(self, session: Session, now_ms: int | None) -> None:
         """Give a session its windows and limits."""

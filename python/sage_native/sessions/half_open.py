@@ -35,15 +35,20 @@ class HalfOpen:
         # When the M1 of those came whose ends are told.
         self._arrived_s: dict[str, float] = {}
 
-    def check_room(self, client_did: str) -> None:
+    def check_room(self, client_did: str, ahead_count: int = 0, ahead_of_client: int = 0) -> None:
         """Check that another session of this client has a place.
+
+        Args:
+            client_did: The client.
+            ahead_count: How many others will be added before it.
+            ahead_of_client: How many of those are of this client.
 
         Raises:
             OverloadedError: It has none. Nothing was evicted.
         """
-        if len(self.sessions) >= self._capacity:
+        if len(self.sessions) + ahead_count >= self._capacity:
             raise OverloadedError(f"{self._capacity} sessions wait for their confirmation")
-        if self._of_client.get(client_did, 0) >= self._client_capacity:
+        if self._of_client.get(client_did, 0) + ahead_of_client >= self._client_capacity:
             raise OverloadedError(
                 f"{self._client_capacity} sessions of this client wait for their confirmation"
             )

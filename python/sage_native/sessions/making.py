@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sage_native import events
 from sage_native.exceptions import (
@@ -67,6 +68,9 @@ class Maker:
         self._loader = loader
         self._policy = policy
         self._registry = registry
+        beside = store.dids
+        # Whether the store can be asked about revocation, as it stores.
+        self._is_beside = registry is not None and beside is not None and beside is registry.store
         self._making: dict[str, Waiters] = {}
 
     async def confirm(self, session: Session, now_ms: int | None = None) -> None:
@@ -77,10 +81,22 @@ class Maker:
             CapacityError: The client has its most sessions.
             StorageError: It could not be stored. The session has ended, whatever is raised.
         """
-        waiters = self._making.get(session.session_id)
+        stored = asyncio.get_running_loop().create_future()
+        self.begin_confirm(session, session.session_id, stored, now_ms)
+        await stored
+
+    def begin_confirm(
+        self,
+        session: Session,
+        session_id: str,
+        stored: asyncio.Future[Any],
+        now_ms: int | None = None,
+    ) -> None:
+        """Begin what ``confirm`` does; ``stored`` is done when it is, unless it is done before."""
+        waiters = self._making.get(session_id)
         if waiters is None:
-            waiters = self._begin_confirm(session, now_ms)
-        await waiters.wait()
+            waiters = self._begin_confirm(session, session_id, now_ms)
+        waiters.add(stored)
 
     async def create(
         self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
@@ -112,28 +128,30 @@ class Maker:
             with contextlib.suppress(Exception):  # its own callers are told
                 await waiters.wait()
 
-    def _begin_confirm(self, session: Session, now_ms: int | None) -> Waiters:
+    def _begin_confirm(self, session: Session, session_id: str, now_ms: int | None) -> Waiters:
         try:
             row, asks = self._row(session, None, now_ms), self._asks(session)
         except BaseException as error:
             self._end(session, error)
             raise
-        waiters = self._making[session.session_id] = Waiters()
+        waiters = self._making[session_id] = Waiters()
         if asks.registry:
             self._go_on(session, self._confirm(session, self._store_row(session, row, asks), asks))
         else:
             storing = self._store.begin_create(
                 row, client_limit=self._limit(session), unless_revoked=asks.store
             )
-            storing.add_done_callback(lambda done: self._stored(session, done, asks))
+            storing.add_done_callback(partial(self._stored, session, session_id, asks))
         return waiters
 
-    def _stored(self, session: Session, storing: asyncio.Future[None], asks: _Asks) -> None:
+    def _stored(
+        self, session: Session, session_id: str, asks: _Asks, storing: asyncio.Future[None]
+    ) -> None:
         is_stored = not storing.cancelled() and storing.exception() is None
         self._served.stored_count += is_stored
         if is_stored and not session.closed:
-            self._confirmed(session)
-            self._made(session, storing)
+            self._confirmed(session, session_id)
+            self._making.pop(session_id).settle(storing)
         else:
             self._go_on(session, self._confirm(session, storing, asks))
 
@@ -151,10 +169,10 @@ class Maker:
             self._served.over.add(session_id, for_s=over.UNKNOWN_WRITE_S)
             raise
         await self._end_unless_listed(session, asks)
-        self._confirmed(session)
+        self._confirmed(session, session_id)
 
-    def _confirmed(self, session: Session) -> None:
-        self._served.half_open.discard(session.session_id, status="completed")
+    def _confirmed(self, session: Session, session_id: str) -> None:
+        self._served.half_open.discard(session_id, status="completed")
         events.session_started(session.role)
 
     def _end(self, session: Session, error: BaseException) -> None:
@@ -185,20 +203,14 @@ class Maker:
         wrapped = session.wrap(self._keys.current, store=self._store.name, now_ms=now_ms)
         if wrapped is None:
             raise SessionStateError("a session without a row cannot be stored")
-        return SessionRow(
-            wrapped, session.idle_timeout_s, now_or_clock(now_ms), metadata=dict(metadata or {})
-        )
+        noted = {} if metadata is None else dict(metadata)
+        return SessionRow(wrapped, session.idle_timeout_s, now_or_clock(now_ms), metadata=noted)
 
     def _asks(self, session: Session) -> _Asks:
         registry = self._registry
         if registry is None or session.role != "responder":
             return _NOBODY
-        beside = self._store.dids
-        knows = (
-            beside is not None
-            and beside is registry.store
-            and registry.remembers(session.client_did, session.peer_key)
-        )
+        knows = self._is_beside and registry.remembers(session.client_did, session.peer_key)
         return _THE_STORE if knows else _THE_REGISTRY
 
     def _limit(self, session: Session) -> int | None:

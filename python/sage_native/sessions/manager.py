@@ -26,7 +26,9 @@ The manager belongs to one event loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from sage_native import events
 from sage_native.exceptions import (
@@ -35,8 +37,10 @@ from sage_native.exceptions import (
     ExpiredError,
     HandshakeError,
     RekeyRequiredError,
+    SageError,
     SessionStateError,
 )
+from sage_native.protocol import accept_many
 from sage_native.sessions.admission import Admission
 from sage_native.sessions.loading import Loader
 from sage_native.sessions.making import Maker
@@ -49,7 +53,7 @@ from sage_native.sessions.upkeep import Upkeep
 from sage_native.storage.rows import check_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from sage_native.dids import DidRegistry
@@ -152,17 +156,82 @@ class SessionManager:
 
         Cost: as ``Request.accept``, 40 µs; no I/O.
         """
-        self._admission.check_room(request.client_did, now_ms)
-        self._pace.spend(request.client_did)
+        client_did = request.client_did
+        self._admission.check_room(client_did, now_ms)
+        self._pace.spend(client_did)
         message, session = request.accept(
             lifetime_s=self._policy.lifetime_s,
             idle_timeout_s=self._policy.idle_timeout_s,
             now_ms=now_ms,
         )
+        self._keep(session, arrived_s, now_ms)
+        return message, session
+
+    def accept_many(
+        self, asked: Sequence[tuple[Request, float | None]], *, now_ms: int | None = None
+    ) -> list[tuple[bytes, Session] | SageError]:
+        """Answer M1s as ``accept`` does, each by itself, for a fraction of what that costs.
+
+        Args:
+            asked: The requests, all of one responder, and when each arrived.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Returns:
+            For each, in their order, what ``accept`` would have returned or raised.
+
+        Raises:
+            UsageError, SessionStateError: As ``accept``; then none was answered.
+
+        Cost: 15 to 25 µs each, by processor; no I/O.
+        """
+        refused: list[SageError | None] = []
+        of_client: Counter[str] = Counter()
+        for request, _ in asked:
+            client_did = request.client_did
+            try:
+                self._admission.check_room(
+                    client_did,
+                    now_ms,
+                    ahead_count=of_client.total(),
+                    ahead_of_client=of_client[client_did],
+                )
+                self._pace.spend(client_did)
+            except SageError as error:
+                refused.append(error)
+            else:
+                of_client[client_did] += 1
+                refused.append(None)
+        accepted = iter(
+            accept_many(
+                [request for (request, _), error in zip(asked, refused, strict=True) if not error],
+                lifetime_s=self._policy.lifetime_s,
+                idle_timeout_s=self._policy.idle_timeout_s,
+                now_ms=now_ms,
+            )
+        )
+        return [
+            error or self._kept(next(accepted), arrived_s, now_ms)
+            for (_, arrived_s), error in zip(asked, refused, strict=True)
+        ]
+
+    def _kept(
+        self,
+        outcome: tuple[bytes, Session] | HandshakeError,
+        arrived_s: float | None,
+        now_ms: int | None,
+    ) -> tuple[bytes, Session] | SageError:
+        if isinstance(outcome, HandshakeError):
+            return outcome
+        try:
+            self._keep(outcome[1], arrived_s, now_ms)
+        except SageError as error:
+            return error
+        return outcome
+
+    def _keep(self, session: Session, arrived_s: float | None, now_ms: int | None) -> None:
         self._admission.prepare(session, now_ms)
         self._table.add(session)
         self._served.half_open.add(session, arrived_s)
-        return message, session
 
     async def confirm(self, message: bytes, *, now_ms: int | None = None) -> Session:
         """Take a client's M3, and make its session last.
@@ -182,16 +251,41 @@ class SessionManager:
             StorageError: It could not be stored, so it is ended. Or it was confirmed before, and
                 its store has not answered for too long.
         """
+        stored = asyncio.get_running_loop().create_future()
+        session = self.begin_confirm(message, stored, now_ms=now_ms)
+        await stored
+        return session
+
+    def begin_confirm(
+        self, message: bytes, stored: asyncio.Future[Any], *, now_ms: int | None = None
+    ) -> Session:
+        """Take a client's M3, as ``confirm`` does, and wait for nothing.
+
+        Args:
+            message: M3 in its binary carrier, 48 or 112 bytes.
+            stored: Of the running loop; it is done once the session is stored, or has what
+                ``confirm`` would have raised then.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Returns:
+            The session.
+
+        Raises:
+            SageError: As ``confirm``, where no store need be asked; ``stored`` is left alone.
+        """
         if len(message) not in M3_LENS:
             raise HandshakeError("confirmation must be 48 or 112 bytes long")
-        session = self._table.get(session_id_of(message))
+        session_id = session_id_of(message)
+        session = self._table.get(session_id)
         if session is None:
             raise AuthenticationError("authentication failed")
         session.confirm(message, now_ms=now_ms)
-        if session.session_id in self._unconfirmed:
-            await self._maker.confirm(session, now_ms)
-        elif self._upkeep.in_doubt:
-            self._upkeep.check()
+        if session_id in self._unconfirmed:
+            self._maker.begin_confirm(session, session_id, stored, now_ms)
+        else:
+            if self._upkeep.in_doubt:
+                self._upkeep.check()
+            stored.set_result(None)
         return session
 
     async def create(

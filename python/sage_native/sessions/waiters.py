@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 __all__ = ["Waiters"]
 
@@ -20,13 +21,17 @@ class Waiters:
     work: asyncio.Task[None] | None = None
 
     def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[asyncio.Future[Any]] = []
 
     async def wait(self) -> None:
         """Wait for the outcome, and return or raise it."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self.add(waiter)
         await waiter
+
+    def add(self, waiter: asyncio.Future[Any]) -> None:
+        """Have a future of the running loop settled with the outcome, unless it is done before."""
+        self._waiting.append(waiter)
 
     def settle(self, outcome: asyncio.Future[None]) -> None:
         """Tell those who wait what became of something that is done."""

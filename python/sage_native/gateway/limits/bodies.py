@@ -245,7 +245,7 @@ async def read_body(  # noqa: PLR0913 - one limit each
     Cost: about 0.8 µs when the body is there in one message, 0.3 µs when it is in the scope.
     """
     if scope is not None and WHOLE_KEY in scope:
-        return _whole(*scope[WHOLE_KEY], limit=limit, wanted=content_type)
+        return whole_body(*scope[WHOLE_KEY], limit=limit, content_type=content_type)
     announced = _announced_len(headers, limit, content_type)
     pending: Awaitable[Mapping[str, Any]] = receive()
     if pending.__class__ is CoroutineType:
@@ -267,9 +267,20 @@ async def read_body(  # noqa: PLR0913 - one limit each
     )
 
 
-def _whole(content_type: bytes, body: bytes, *, limit: int, wanted: bytes | None) -> bytes:
-    if wanted is not None and content_type != wanted:
-        raise UnsupportedTypeError(wanted)
+def whole_body(kind: bytes, body: bytes, *, limit: int, content_type: bytes | None) -> bytes:
+    """Return a body that is there, if it is as it must be.
+
+    Args:
+        kind: Its media type.
+        body: All of it.
+        limit: As of ``read_body``, as is the next.
+        content_type: What it must be; any if None.
+
+    Raises:
+        UnsupportedTypeError, BodyTooLargeError: As ``read_body``.
+    """
+    if content_type is not None and kind != content_type:
+        raise UnsupportedTypeError(content_type)
     if len(body) > limit:
         raise _too_large(limit)
     return body

@@ -6,13 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from sage_native import events
-from sage_native.exceptions import AuthenticationError
-from sage_native.gateway.answers import JSON_TYPE, NO_CONTENT, json_answer
+from sage_native.gateway.answers import JSON_TYPE, NO_CONTENT
 from sage_native.gateway.endpoint import MAX_HANDSHAKE_LEN
 from sage_native.gateway.limits import ClientGoneError
-from sage_native.gateway.siblings import CONFIRMATION
 from sage_native.observability.tracing import handshake
-from sage_native.protocol import decode_json, encode_json
+from sage_native.protocol import decode_json
 from sage_native.sessions.outcomes import outcome_of
 
 if TYPE_CHECKING:
@@ -28,55 +26,47 @@ async def initiate(call: Call) -> Answer:
 
     Source: docs/protocol.md, "Order of work on M1".
     """
-    if not events.is_heard():
-        return await _initiate(call)
-    asked = _Asked()
+    if not events.is_heard(events.HandshakeFinished):
+        return await _initiate(call, None)
+    arrived = _Arrived()
     try:
-        return await _initiate(call, asked)
+        return await _initiate(call, arrived)
     except Exception as error:
-        asked.tell_of(error)
+        arrived.tell_of(error)
         raise
 
 
-async def _initiate(call: Call, asked: _Asked | None = None) -> Answer:
+async def _initiate(call: Call, arrived: _Arrived | None) -> Answer:
     gateway = call.gateway
     gateway.pacing.handshake(call.scope)
-    text = await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN)
+    text = await call.unplaced_body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN)
     now_ms = time.time_ns() // 1_000_000
     request = gateway.identities.read(
         decode_json("initiate", text),
         require_challenge=gateway.challenges.demands(now_ms),
         now_ms=now_ms,
     )
-    if asked is not None:
-        asked.request = request
-    with handshake(request.client_did, request.server_did):
-        keys = await gateway.admission.keys_of(request.client_did)
-        request.authenticate(keys)
-        # Once the client is known, and charged once its nonce is new: by its name alone, or with an
-        # M1 that they have seen, strangers would spend what is the client's.
-        gateway.pacing.check_handshake_of(request.client_did)
-        await gateway.nonces.admit(request, now_ms)
-        gateway.pacing.handshake_of(request.client_did)
-        gateway.admission.hot_keys.proved(keys, request.client_key)
-        message, session = gateway.manager.accept(
-            request, arrived_s=None if asked is None else asked.arrived_s
-        )
-    gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
-    return json_answer(encode_json("accept", message))
+    client_did = request.client_did
+    if arrived is None:
+        asked = gateway.initiations.ask(request, client_did)
+    else:
+        arrived.request = request
+        asked = gateway.initiations.ask(request, client_did, arrived.at_s)
+    with handshake(client_did, request.server_did):
+        return await asked
 
 
-class _Asked:
-    """A handshake that was asked for, for those who listen."""
+class _Arrived:
+    """An M1 that has arrived, for those who listen."""
 
-    __slots__ = ("arrived_s", "request")
+    __slots__ = ("at_s", "request")
 
     def __init__(self) -> None:
-        self.arrived_s = time.perf_counter()
+        self.at_s = time.perf_counter()
         self.request: Request | None = None
 
     def tell_of(self, error: Exception) -> None:
-        """Tell that it ended with M1; how one ends that was answered, the manager tells."""
+        """Tell that a handshake ended with M1; of one that was answered, the manager tells."""
         status, code = outcome_of(error)
         if code == "challenge_required":  # it goes on
             return
@@ -96,14 +86,10 @@ async def complete(call: Call) -> Answer:
 
     One that waits in another worker is handed over to him.
     """
-    message = decode_json("confirm", await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN))
+    text = await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN)
+    asked = call.gateway.confirmations.ask(text)
     with handshake() as span:
-        try:
-            session = await call.gateway.manager.confirm(message)
-        except AuthenticationError:
-            answer = await call.gateway.siblings.hand_over(CONFIRMATION, message[:16], message)
-            if answer is None:
-                raise
-            return answer
-        span.between(session.client_did, session.server_did)
-    return NO_CONTENT
+        answer = await asked.stored
+        if asked.session is not None and span.is_recording:
+            span.between(asked.session.client_did, asked.session.server_did)
+    return answer or NO_CONTENT

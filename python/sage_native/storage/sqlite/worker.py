@@ -75,6 +75,12 @@ class Question:
         return not self.future.done() and time.monotonic() < self.turn.deadline_s
 
 
+def wanted(questions: Iterable[Question]) -> list[Question]:
+    """Return the questions for which somebody still waits."""
+    now_s = time.monotonic()
+    return [one for one in questions if not one.future.done() and now_s < one.turn.deadline_s]
+
+
 @dataclass(slots=True, eq=False)
 class Turn:
     """The questions of one turn of an event loop.
@@ -218,7 +224,7 @@ class Worker(ABC):
         while more:
             questions, more = self._take()
             try:
-                self._answer([question for question in questions if question.is_wanted()])
+                self._answer(wanted(questions))
             except Exception as error:  # noqa: BLE001 - handed on to every caller
                 self._fail(questions, error)
             self._finish(questions)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from sage_native.exceptions import SageError
 from sage_native.storage.sqlite.connection import is_busy
-from sage_native.storage.sqlite.worker import UNANSWERED, Question, Worker, by_work, pause
+from sage_native.storage.sqlite.worker import UNANSWERED, Question, Worker, by_work, pause, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,20 +66,20 @@ class Writer(Worker):
         connection = self._begin(questions)
         if connection is None:
             return
-        wanted = [question for question in questions if question.is_wanted()]
+        asked = wanted(questions)
         try:
-            groups = by_work(wanted)
+            groups = by_work(asked)
             answer = _answer_group if len(groups) > 1 else _answer_only
             for group in groups:
                 answer(connection, group)
             connection.execute("COMMIT")
         except Exception as error:
-            for question in wanted:
+            for question in asked:
                 question.answer = UNANSWERED
             self._abandon(connection)
             self._file.close_after(error.error if isinstance(error, _UndoneError) else error)
             raise
-        for question in wanted:
+        for question in asked:
             if isinstance(question.answer, sqlite3.Error):
                 self._file.close_after(question.answer)
 

@@ -1,0 +1,170 @@
+"""M1s, those of one turn of the event loop together.
+
+What costs most of an M1, verifying, agreeing and signing, costs less if it is done side by side::
+
+    read ─▶ ask ─▶ keys ─▶ authenticated ─▶ nonce admitted ─▶ accepted
+                     │                          │
+                     └─ if the registry must look them up, or the store must admit it: later, alone
+
+Each is answered or refused by itself, whatever becomes of the others, and the order of work on each
+is that of docs/protocol.md, "Order of work on M1".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from sage_native.exceptions import AuthenticationError
+from sage_native.gateway.answers import json_answer
+from sage_native.gateway.together import Together
+from sage_native.protocol import authenticate_many, encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from sage_native.gateway.answers import Answer
+    from sage_native.gateway.gateway import Gateway
+    from sage_native.keys import VerifyingKey
+    from sage_native.protocol import Request
+
+__all__ = ["Initiation", "Initiations"]
+
+
+class Initiation:
+    """An M1 that is worked on.
+
+    Attributes:
+        request: What was read of it.
+        client_did: Who claims to call.
+        arrived_s: When it came, on the clock of ``time.perf_counter``; None if nobody listens.
+        answer: What becomes of it.
+        keys: Those of the client, once they are known.
+        context: As of `Asked`.
+    """
+
+    __slots__ = ("answer", "arrived_s", "client_did", "context", "keys", "request")
+
+    def __init__(
+        self,
+        request: Request,
+        client_did: str,
+        arrived_s: float | None,
+        answer: asyncio.Future[Answer],
+    ) -> None:
+        self.request = request
+        self.client_did = client_did
+        self.arrived_s = arrived_s
+        self.answer = answer
+        self.keys: Sequence[VerifyingKey] = ()
+        self.context = copy_context()
+
+    def refuse(self, error: BaseException) -> None:
+        """Tell whoever waits of an error, if somebody still does."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Initiations:
+    """Answers M1s that were read.
+
+    Args:
+        gateway: What it works with.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._together: Together[Initiation] = Together(self._work)
+
+    def ask(
+        self, request: Request, client_did: str, arrived_s: float | None = None
+    ) -> asyncio.Future[Answer]:
+        """Take a request.
+
+        Args:
+            request: What ``Identities.read`` returned.
+            client_did: Who claims to call.
+            arrived_s: As of ``SessionManager.accept``.
+
+        Returns:
+            What becomes of it: an answer or an error, as ``Request.authenticate``,
+            ``RequestNonces.admit``, ``SessionManager.accept`` and the pacing of clients raise it.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._together.add(Initiation(request, client_did, arrived_s, answer), loop)
+        return answer
+
+    def _work(self, gathered: list[Initiation]) -> None:
+        # One place for all: until they are done nothing else is worked on.
+        with self._gateway.in_flight:
+            self._answer(gathered)
+
+    def _answer(self, gathered: list[Initiation]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        remembered = self._gateway.admission.remembered_keys_of
+        known = []
+        for asked in gathered:
+            keys = remembered(asked.client_did)
+            if keys is None:
+                self._together.do_later(asked, self._look_up(asked, now_ms))
+            else:
+                asked.keys = keys
+                known.append(asked)
+        self._go_on(known, now_ms)
+
+    async def _look_up(self, asked: Initiation, now_ms: int) -> None:
+        with self._gateway.in_flight:
+            asked.keys = await self._gateway.admission.keys_of(asked.client_did)
+            self._go_on([asked], now_ms)
+
+    def _go_on(self, known: list[Initiation], now_ms: int) -> None:
+        """Go on with those whose clients' keys are known."""
+        if not known:
+            return
+        verdicts = authenticate_many([one.request for one in known], [one.keys for one in known])
+        admitted = []
+        for asked, is_authentic in zip(known, verdicts, strict=True):
+            try:
+                if not is_authentic:
+                    raise AuthenticationError("authentication failed")  # noqa: TRY301
+                waits = asked.context.run(self._admit, asked, now_ms)
+            except Exception as error:  # noqa: BLE001 - it is this one's own
+                asked.refuse(error)
+            else:
+                if waits is None:
+                    admitted.append(asked)
+                else:
+                    self._together.do_later(asked, self._wait_and_accept(asked, waits))
+        self._accept(admitted)
+
+    def _admit(self, asked: Initiation, now_ms: int) -> Awaitable[None] | None:
+        # Once the client is known, and charged once its nonce is new: by its name alone, or with an
+        # M1 that they have seen, strangers would spend what is the client's.
+        self._gateway.pacing.check_handshake_of(asked.client_did)
+        return self._gateway.nonces.admit(asked.request, now_ms)
+
+    async def _wait_and_accept(self, asked: Initiation, admission: Awaitable[None]) -> None:
+        with self._gateway.in_flight:
+            await admission
+            self._accept([asked])
+
+    def _accept(self, admitted: list[Initiation]) -> None:
+        """Answer those whose nonces were admitted."""
+        if not admitted:
+            return
+        gateway = self._gateway
+        for asked in admitted:
+            gateway.pacing.handshake_of(asked.client_did)
+            gateway.admission.hot_keys.proved(asked.keys, asked.request.client_key)
+        outcomes = gateway.manager.accept_many([(one.request, one.arrived_s) for one in admitted])
+        for asked, outcome in zip(admitted, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                asked.refuse(outcome)
+                continue
+            message, session = outcome
+            gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
+            if not asked.answer.done():
+                asked.answer.set_result(json_answer(encode_json("accept", message)))

@@ -1,0 +1,233 @@
+"""Handshakes of one turn: each gets what it would have got alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sage_native import SigningKey, events
+from sage_native.events import HandshakeFinished, ReplayRefused
+from sage_native.exceptions import CapacityError, StorageError
+from sage_native.gateway.together import MAX_COUNT
+from sage_native.observability.context import current_scope
+from sage_native.protocol import decode_json, encode_json
+from tests.gateways import Site, code_of, gateway_settings, open_site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import httpx2
+
+    from tests.gateways import Agent
+
+LIMITS = {
+    "replay.capacity": 100_000,
+    "replay.windows": 16_384,
+    "session.max_half_open_per_client": 3,
+    "handshake.challenges": "when_needed",
+    "limits.handshakes_per_did.rate": 1000,
+    "limits.handshakes_per_did.burst": 1000,
+}
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with open_site(gateway_settings(tmp_path, LIMITS)) as site:
+        # Challenges are for others to test: the memory of nonces is young.
+        site.gateway.challenges._is_complete = lambda _: True
+        yield site
+
+
+async def together(site: Site, texts: list[bytes], path: str = "initiate") -> list[httpx2.Response]:
+    """Send requests so that they come in one turn; return the answers."""
+    gateway = site.gateway
+    gathers: Any = (gateway.initiations if path == "initiate" else gateway.confirmations)._together
+    sizes: list[int] = []
+    original = gathers._work
+
+    def counted(batch: list[object]) -> None:
+        sizes.append(len(batch))
+        original(batch)
+
+    gathers._work = counted
+    agent = site.agent()
+    answers = await asyncio.gather(*(agent.post(f"/v1/handshake/{path}", text) for text in texts))
+    gathers._work = original
+    assert max(sizes, default=0) > 1 or len(texts) < 2, "they did not come together"
+    return answers
+
+
+async def m1_of(agent: Agent) -> bytes:
+    return encode_json("initiate", (await agent.attempt()).message)
+
+
+def outcomes(answers: list[httpx2.Response]) -> list[tuple[int, str | None]]:
+    return [(one.status_code, None if one.status_code == 200 else code_of(one)) for one in answers]
+
+
+async def test_good_and_bad_ones_of_a_turn_do_not_disturb_each_other(site: Site) -> None:
+    agents = [await site.registered() for _ in range(12)]
+    texts = [await m1_of(agent) for agent in agents]
+    forged = bytearray(decode_json("initiate", texts[3]))
+    forged[-1] ^= 1
+    texts[3] = encode_json("initiate", bytes(forged))
+    texts[5] = b"{}"
+    texts[7] = await m1_of(site.agent(SigningKey.generate()))  # not registered
+    texts[9] = texts[8]
+    answers = outcomes(await together(site, texts))
+    wanted: list[tuple[int, str | None]] = [(200, None)] * 12
+    wanted[3] = wanted[7] = (401, "authentication_failed")
+    wanted[5] = (400, "malformed_request")
+    wanted[9] = (409, "replay_detected")
+    assert answers == wanted
+    assert len(site.gateway.manager) == 8
+    assert site.gateway.in_flight.count == 0
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, MAX_COUNT, MAX_COUNT + 9])
+async def test_as_many_as_come_become_sessions(site: Site, count: int) -> None:
+    agent = await site.registered()
+    site.gateway.manager._served.half_open._client_capacity = 1000
+    attempts = [await agent.attempt() for _ in range(count)]
+    answers = await together(site, [encode_json("initiate", one.message) for one in attempts])
+    finished = [
+        attempt.finish(decode_json("accept", answer.content))
+        for attempt, answer in zip(attempts, answers, strict=True)
+    ]
+    confirmed = await together(site, [encode_json("confirm", m3) for m3, _ in finished], "complete")
+    assert [one.status_code for one in confirmed] == [204] * count
+    echoes = [await agent.ask(session, b"%d" % at) for at, (_, session) in enumerate(finished)]
+    assert echoes == [b"%d" % at for at in range(count)]
+    assert (
+        len(
+            await site.gateway.storage.sessions("responder").status_many(
+                [session.session_id for _, session in finished]
+            )
+        )
+        == count
+    )
+
+
+async def test_a_client_gets_no_more_places_in_one_turn_than_in_many(site: Site) -> None:
+    agent, other = await site.registered(), await site.registered()
+    texts = [await m1_of(agent) for _ in range(5)] + [await m1_of(other)]
+    answers = outcomes(await together(site, texts))
+    assert answers == [(200, None)] * 3 + [(503, "overloaded")] * 2 + [(200, None)]
+    assert len(site.gateway.manager) == 4
+
+
+async def test_all_places_together_are_no_more_in_one_turn(site: Site) -> None:
+    site.gateway.manager._served.half_open._capacity = 4
+    agents = [await site.registered() for _ in range(6)]
+    answers = outcomes(await together(site, [await m1_of(agent) for agent in agents]))
+    assert Counter(answers) == {(200, None): 4, (503, "overloaded"): 2}
+
+
+async def test_a_gateway_that_is_full_refuses_all_of_a_turn(site: Site) -> None:
+    agents = [await site.registered() for _ in range(3)]
+    texts = [await m1_of(agent) for agent in agents]
+    site.gateway.challenges._is_loaded = lambda: False
+    in_flight = site.gateway.in_flight
+    places = in_flight.limit - in_flight.count
+    for _ in range(places):
+        in_flight.enter()
+    answers = outcomes(await together(site, texts))
+    assert answers == [(503, "overloaded")] * 3
+    for _ in range(places):
+        in_flight.leave()
+    again = [await m1_of(agent) for agent in agents]
+    assert outcomes(await together(site, again)) == [(200, None)] * 3
+
+
+async def test_a_registry_that_fails_fails_only_whom_it_was_asked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await site.registered()
+    await known.handshake()
+    unknown = await site.registered()
+    store = site.gateway.storage.dids
+    assert store is not None
+
+    async def fail(_: str) -> None:
+        raise StorageError("out of order")
+
+    monkeypatch.setattr(store, "get", fail)
+    texts = [await m1_of(known), await m1_of(unknown), await m1_of(known)]
+    answers = outcomes(await together(site, texts))
+    assert answers == [(200, None), (503, "store_unavailable"), (200, None)]
+
+
+async def test_a_memory_without_room_refuses_the_one_it_has_none_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = [await site.registered() for _ in range(3)]
+    texts = [await m1_of(agent) for agent in agents]
+    admit = site.gateway.nonces.admit
+
+    def full(request: object, now_ms: int) -> object:
+        if request.client_did == agents[1].did:  # type: ignore[attr-defined]
+            raise CapacityError("full")
+        return admit(request, now_ms)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(site.gateway.nonces, "admit", full)
+    answers = outcomes(await together(site, texts))
+    assert answers == [(200, None), (503, "store_full"), (200, None)]
+
+
+async def test_a_fault_of_ours_is_told_to_all_of_a_turn(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    agents = [await site.registered() for _ in range(2)]
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("what went wrong inside")
+
+    monkeypatch.setattr(site.gateway.manager, "accept_many", fail)
+    answers = outcomes(await together(site, [await m1_of(agent) for agent in agents]))
+    assert answers == [(500, "internal_error")] * 2
+    assert "what went wrong inside" in caplog.text
+    assert site.gateway.in_flight.count == 0
+
+
+async def test_what_happens_to_one_is_told_in_its_own_context(site: Site) -> None:
+    agents = [await site.registered() for _ in range(4)]
+    texts = [await m1_of(agent) for agent in agents]
+    await together(site, texts[2:3])  # the third was sent before
+    told: list[tuple[object, object]] = []
+
+    def hook(event: object) -> None:
+        scope = current_scope.get()
+        told.append((event, None if scope is None else scope["number"]))
+
+    async def send(number: int, text: bytes) -> int:
+        current_scope.set({"number": number})
+        return (await site.agent().post("/v1/handshake/initiate", text)).status_code
+
+    unsubscribe = events.subscribe(hook, ReplayRefused, HandshakeFinished)
+    statuses = await asyncio.gather(*(send(at, text) for at, text in enumerate(texts)))
+    unsubscribe()
+    assert statuses == [200, 200, 409, 200]
+    assert [(type(event), number) for event, number in told] == [
+        (ReplayRefused, 2),
+        (HandshakeFinished, 2),
+    ]
+
+
+async def test_confirmations_of_one_turn_do_not_disturb_each_other(site: Site) -> None:
+    agents = [await site.registered() for _ in range(4)]
+    attempts = [await agent.attempt() for agent in agents]
+    answers = await together(site, [encode_json("initiate", one.message) for one in attempts])
+    m3s = [
+        attempt.finish(decode_json("accept", answer.content))[0]
+        for attempt, answer in zip(attempts, answers, strict=True)
+    ]
+    wrong = m3s[1][:-1] + bytes([m3s[1][-1] ^ 1])
+    unknown = bytes(16) + m3s[2][16:]
+    texts = [encode_json("confirm", m3) for m3 in (m3s[0], wrong, unknown, m3s[3], m3s[0])]
+    confirmed = await together(site, [*texts[:2], b"[]", *texts[2:]], "complete")
+    assert [one.status_code for one in confirmed] == [204, 401, 400, 401, 204, 204]
+    assert site.gateway.in_flight.count == 0
