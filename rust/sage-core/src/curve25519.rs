@@ -16,6 +16,8 @@ mod ifma;
 mod inversion;
 mod known_key;
 #[cfg(target_arch = "x86_64")]
+mod ladder_lanes;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod opaque;
 mod path;
@@ -36,8 +38,11 @@ use self::ifma::Ifma;
 #[cfg(test)]
 pub(crate) use self::known_key::verdicts_by_every_path;
 pub(crate) use self::known_key::{Claim, KeyTable, hold, holds};
+#[cfg(target_arch = "x86_64")]
+use self::ladder_lanes::LadderLanes;
 pub(crate) use self::path::Path;
 use crate::aws_lc;
+use zeroize::Zeroizing;
 
 /// The name of the kernel in use, if it is one of this crate's own.
 pub(crate) fn kernel() -> Option<&'static str> {
@@ -61,6 +66,24 @@ pub(crate) fn x25519(secret: &[u8; 32], peer: &[u8; 32], shared: &mut [u8; 32]) 
         }
         _ => aws_lc::x25519(secret, peer, shared),
     }
+}
+
+/// [`x25519`] for many: a secret and a share each. All zero where the share has small order.
+#[must_use]
+pub(crate) fn x25519_many(agreements: &[(&[u8; 32], &[u8; 32])]) -> Zeroizing<Vec<[u8; 32]>> {
+    let mut shared = Zeroizing::new(vec![[0; 32]; agreements.len()]);
+    #[allow(unused_mut, reason = "other processors have no lanes")]
+    let mut in_lanes_count = 0;
+    #[cfg(target_arch = "x86_64")]
+    if let Some(lanes) = LadderLanes::taken() {
+        in_lanes_count = lanes.worthwhile_count(agreements.len());
+        lanes.agree(&agreements[..in_lanes_count], &mut shared[..in_lanes_count]);
+    }
+    let rest = agreements.iter().zip(shared.iter_mut()).skip(in_lanes_count);
+    for ((secret, peer), shared) in rest {
+        let _ = x25519(secret, peer, shared);
+    }
+    shared
 }
 
 /// The public share of an X25519 secret.

@@ -129,7 +129,14 @@ pub fn exchange_many(
     peers: &[PublicKey],
 ) -> Vec<Result<SharedSecret, SmallOrderShare>> {
     assert_eq!(secrets.len(), peers.len(), "one peer for each secret");
-    secrets.into_iter().zip(peers).map(|(secret, peer)| secret.exchange(peer)).collect()
+    let agreements: Vec<_> =
+        secrets.iter().zip(peers).map(|(secret, peer)| (secret.0.secret.expose(), &peer.0)).collect();
+    let shared = curve25519::x25519_many(&agreements);
+    let agreed = |shared: &[u8; KEY_LEN]| {
+        let any = shared.iter().fold(0, |any, byte| any | byte);
+        if any == 0 { Err(SmallOrderShare) } else { Ok(SharedSecret(Secret::copy_from(shared))) }
+    };
+    shared.iter().map(agreed).collect()
 }
 
 /// The result of an agreement. Not uniform bits: extract a PRK from it.

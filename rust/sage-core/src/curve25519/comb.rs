@@ -162,7 +162,7 @@ fn even_bytes(word: u64) -> u64 {
 }
 
 /// Bit m of byte n becomes bit n of byte m.
-fn transposed(mut word: u64) -> u64 {
+pub fn transposed(mut word: u64) -> u64 {
     for (distance, mask) in
         [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)]
     {

@@ -1,5 +1,7 @@
 //! Combs and decoding in ordinary registers, and the vector kernels over combs, against curve25519-dalek.
 
+pub(crate) mod shares;
+
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::traits::Identity;

@@ -6,6 +6,9 @@
 //! has the bias, so it is at least B > M and below 2^61 + M. The largest sum that is asked for is 4 minuends less two
 //! products, below 4 (2^61 + M) < 2^63.7; the least is one minuend less one product, above 0.
 //!
+//! A multiple by a factor below 2^17 adds to a limb a low half, below 2^52, and twice a high half, below 2^17, in limb
+//! 0 19 times twice it: with a minuend it is below 2^62.
+//!
 //! Entries are fully reduced, so their limbs are below 2^51, and 2 p less such a limb, or a carried one, is between 0 and
 //! 2^52: negatives are tight.
 //!
@@ -81,6 +84,12 @@ impl Field for Ifma {
     fn carry(self, a: &Wide8) -> Tight8 {
         // SAFETY: see above.
         unsafe { a.carry() }
+    }
+
+    #[inline(always)]
+    fn plus_multiple(self, minuend: &Wide8, a: &Tight8, factor: u64) -> Wide8 {
+        // SAFETY: see above.
+        unsafe { minuend.plus_multiple(a, factor) }
     }
 
     #[inline(always)]

@@ -219,6 +219,23 @@ lanes!(
 );
 
 impl Wide8 {
+    /// Plus `factor` times an element; the high halves have weight 2^52, and the last one comes back times 2 * 19.
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
+    #[inline]
+    pub fn plus_multiple(&self, a: &Tight8, factor: u64) -> Self {
+        let factor = _mm512_set1_epi64(factor.cast_signed());
+        let high: [__m512i; 5] = from_fn(|k| _mm512_madd52hi_epu64(_mm512_setzero_si512(), a.0[k], factor));
+        let low: [__m512i; 5] = from_fn(|k| _mm512_madd52lo_epu64(self.0[k], a.0[k], factor));
+        let twice = |high| _mm512_add_epi64(high, high);
+        Self([
+            _mm512_madd52lo_epu64(low[0], high[4], _mm512_set1_epi64(2 * 19)),
+            _mm512_add_epi64(low[1], twice(high[0])),
+            _mm512_add_epi64(low[2], twice(high[1])),
+            _mm512_add_epi64(low[3], twice(high[2])),
+            _mm512_add_epi64(low[4], twice(high[3])),
+        ])
+    }
+
     /// One, and the bias, in every lane.
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512ifma")]
     #[inline]

@@ -36,6 +36,9 @@
 //! 9 9 7 5 3 1 times 2^51. Columns 5..=9 come back times 19: limbs are at most 172 * 2^51 < 2^58.5. Products and
 //! minuends are one; the largest sum that is asked for, 4 M - 2 P, is below 2^61.1.
 //!
+//! *Multiple.* The same with one limb for the factor: its 50-bit low halves, and high ones below 2^17, are not even those of a
+//! product.
+//!
 //! *Square.* A cross product is taken once, with one factor doubled: twice (2^50 + 2^16)^2 is below 2^102, and
 //! there are fewer summands.
 //!
@@ -86,6 +89,7 @@ const fn offsets(product_counts: [u64; 10]) -> [u64; 10] {
 }
 
 const PRODUCT_OFFSETS: [u64; 10] = offsets([1, 2, 3, 4, 5, 4, 3, 2, 1, 0]);
+const MULTIPLE_OFFSETS: [u64; 10] = offsets([1, 1, 1, 1, 1, 0, 0, 0, 0, 0]);
 const SQUARE_OFFSETS: [u64; 10] = offsets([1, 1, 2, 2, 3, 2, 2, 1, 1, 0]);
 
 /// The field, on a unit.
@@ -171,6 +175,22 @@ impl<V: Vectors> Work for Square<'_, V> {
     }
 }
 
+/// A multiple by a small number, done apart.
+struct Multiple<'a, V: Vectors>(Doubles<V>, &'a Limbs<V>, V::Vector);
+
+impl<V: Vectors> Work for Multiple<'_, V> {
+    type Output = Limbs<V>;
+
+    #[inline(always)]
+    fn run(self) -> Limbs<V> {
+        let Self(field, a, factor) = self;
+        let factor = [factor];
+        let mut columns = field.columns(&MULTIPLE_OFFSETS);
+        accumulate!(field, columns, a, factor, [0 0, 1 0, 2 0, 3 0, 4 0]);
+        field.fold(&columns)
+    }
+}
+
 impl<V: Vectors> Field for Doubles<V> {
     type Vectors = V;
     type Tight = Limbs<V>;
@@ -234,6 +254,12 @@ impl<V: Vectors> Field for Doubles<V> {
             v.sub_doubles(v.add(whole[3], over[2]), v.all(constants(1 << 11))),
             v.sub_doubles(v.add(whole[4], over[3]), v.all(constants(1 << 11))),
         ]
+    }
+
+    #[inline(always)]
+    fn plus_multiple(self, minuend: &Limbs<V>, a: &Limbs<V>, factor: u64) -> Limbs<V> {
+        let factor = self.0.all((factor as f64).to_bits());
+        self.add(minuend, &self.0.apart(Multiple(self, a, factor)))
     }
 
     #[inline(always)]

@@ -9,8 +9,8 @@
 //! # What wide elements must bear
 //!
 //! Let P stand for a product and M for a minuend; tight are what a carry gives and what the makers of elements
-//! give. A field must hold, before the carry: M + P, M - P, M + M, P + P, 2 M + P, 2 M - P and 4 M - 2 P. Each says
-//! why it does.
+//! give. A field must hold, before the carry: M + P, M - P, M + M, P + P, 2 M + P, 2 M - P, 4 M - 2 P, and M plus a small
+//! multiple of a tight element. Each says why it does.
 
 use super::super::comb::Entry;
 use super::super::element::Element;
@@ -36,6 +36,9 @@ pub trait Field: Copy {
     fn add(self, a: &Self::Wide, b: &Self::Wide) -> Self::Wide;
     fn sub(self, a: &Self::Wide, b: &Self::Wide) -> Self::Wide;
     fn carry(self, a: &Self::Wide) -> Self::Tight;
+
+    /// A minuend and `factor` times a tight element, for a factor below 2^17.
+    fn plus_multiple(self, minuend: &Self::Wide, a: &Self::Tight, factor: u64) -> Self::Wide;
 
     /// One as a minuend.
     fn one(self) -> Self::Wide;

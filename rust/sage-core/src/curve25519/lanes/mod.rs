@@ -1,18 +1,18 @@
-//! Eight signatures or verifications side by side, one to a lane of vectors.
+//! Eight signatures, verifications or agreements side by side, one to a lane of vectors.
 //!
 //! # Layers
 //!
 //! What a signature asks of the curve is written once, over [`field::Field`]: points in `point`, multiples of the base
-//! point, to sign with, in `base_multiples`, sums for keys with tables in `known_keys`, for others in `cold_keys`. Nothing is
-//! ever moved between lanes but entries of tables, so each lane is a signature or a verification of its own, and what it
-//! gives depends on no neighbour.
+//! point, to sign with, in `base_multiples`, sums for keys with tables in `known_keys`, for others in `cold_keys`. What an
+//! agreement asks is in `ladder`. Nothing is ever moved between lanes but entries of tables, so each lane is an operation
+//! of its own, and what it gives depends on no neighbour.
 //!
 //! There are three fields, from the fastest to the slowest: on IFMA (`ifma::eight`), and in double precision
 //! (`doubles`) on AVX-512 F or on AVX2 with FMA, which differ in their vectors only (`vectors`).
 //!
 //! # What is secret
 //!
-//! Scalars to sign with. So points and fields are straight-line code, and `base_multiples` selects without addresses.
+//! Scalars to sign with and to agree with, and what is agreed. So points and fields are straight-line code, and `base_multiples` and `ladder` select without addresses.
 //! Verification is on public data, and selects as is quickest.
 //!
 //! # Work apart
@@ -21,6 +21,7 @@
 //! are always inlined into [`Work`], which a field runs in a function that is compiled for its unit. Closures cannot be
 //! made to, so whatever touches vectors is written without any.
 
+use super::element::Element;
 use super::ifma::Ifma;
 use super::point::Point;
 use super::windows::windows;
@@ -61,6 +62,7 @@ mod cold_keys;
 mod doubles;
 mod field;
 mod known_keys;
+mod ladder;
 mod point;
 #[cfg(test)]
 mod tests;
@@ -75,6 +77,8 @@ use self::doubles::Doubles;
 pub use self::field::Field;
 use self::known_keys::Combinations;
 pub use self::known_keys::Terms;
+use self::ladder::Ladders;
+pub use self::ladder::ScalarBits;
 pub use self::vectors::Vectors;
 
 /// Lanes of all units.
@@ -123,6 +127,22 @@ impl Unit {
             Self::Ifma(ifma) => on(ifma, digits),
             Self::Avx512(unit) => on(Doubles(unit), digits),
             Self::Avx2(unit) => on(Doubles(unit), digits),
+        }
+    }
+
+    /// (X : Z) of eight clamped scalars, each times the point of the coordinate beside it. Constant time.
+    pub fn ladders(self, bits: &ScalarBits, points: &[Element; LANE_COUNT]) -> [[Element; LANE_COUNT]; 2] {
+        fn on<F: Field>(
+            field: F,
+            bits: &ScalarBits,
+            points: &[Element; LANE_COUNT],
+        ) -> [[Element; LANE_COUNT]; 2] {
+            field.apart(Ladders(field, bits, points))
+        }
+        match self {
+            Self::Ifma(ifma) => on(ifma, bits, points),
+            Self::Avx512(unit) => on(Doubles(unit), bits, points),
+            Self::Avx2(unit) => on(Doubles(unit), bits, points),
         }
     }
 

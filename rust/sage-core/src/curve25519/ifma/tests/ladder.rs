@@ -1,54 +1,28 @@
 //! X25519 against RFC 7748 and AWS-LC.
 
 use super::super::x25519;
-use crate::aws_lc;
+use crate::curve25519::tests::shares::{
+    LOW_ORDER_SHARE_COUNT, RFC_7748_START, aws, edge_shares, rfc_7748, rfc_7748_once, rfc_7748_thousand,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-
-fn aws(scalar: &[u8; 32], u: &[u8; 32]) -> [u8; 32] {
-    let mut out = [0; 32];
-    // False for small orders, whose result is zero all the same.
-    let _contributory = aws_lc::x25519(scalar, u, &mut out);
-    out
-}
-
-fn hex(text: &str) -> [u8; 32] {
-    core::array::from_fn(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
-}
 
 #[test]
 fn rfc_7748_vectors() {
     let Some(ifma) = super::detect() else { return };
-    for (scalar, u, expected) in [
-        (
-            "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
-            "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
-            "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552",
-        ),
-        (
-            "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
-            "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
-            "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
-        ),
-    ] {
-        assert_eq!(x25519(ifma, &hex(scalar), &hex(u)), hex(expected));
+    for (scalar, u, expected) in rfc_7748() {
+        assert_eq!(x25519(ifma, &scalar, &u), expected);
     }
 }
 
 #[test]
 fn rfc_7748_iterations() {
     let Some(ifma) = super::detect() else { return };
-    let (mut k, mut u) = ([0; 32], [0; 32]);
-    k[0] = 9;
-    u[0] = 9;
+    let (mut k, mut u) = (RFC_7748_START, RFC_7748_START);
     for round in 1..=1_000 {
         (k, u) = (x25519(ifma, &k, &u), k);
-        if round == 1 {
-            let once = "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079";
-            assert_eq!(k, hex(once));
-        }
+        assert!(round != 1 || k == rfc_7748_once());
     }
-    let thousand = "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51";
-    assert_eq!(k, hex(thousand));
+    assert_eq!(k, rfc_7748_thousand());
 }
 
 #[test]
@@ -61,36 +35,6 @@ fn random_inputs_agree_with_aws_lc() {
     }
 }
 
-/// Small, near p, near 2^255, all low orders, each with the top bit clear and set.
-fn edge_points() -> Vec<[u8; 32]> {
-    let low = |value: u8| {
-        let mut bytes = [0; 32];
-        bytes[0] = value;
-        bytes
-    };
-    // 2^255 - 256 + value.
-    let high = |value: u8| {
-        let mut bytes = [0xff; 32];
-        bytes[0] = value;
-        bytes[31] = 0x7f;
-        bytes
-    };
-    let mut points: Vec<_> = (0..=20).map(low).collect();
-    points.extend((200..=255).map(high));
-    points.push(hex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"));
-    points.push(hex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"));
-    let with_top: Vec<_> = points
-        .iter()
-        .map(|point| {
-            let mut point = *point;
-            point[31] |= 0x80;
-            point
-        })
-        .collect();
-    points.extend(with_top);
-    points
-}
-
 #[test]
 fn edge_inputs_agree_with_aws_lc() {
     let Some(ifma) = super::detect() else { return };
@@ -98,13 +42,12 @@ fn edge_inputs_agree_with_aws_lc() {
     let mut scalars = vec![[0; 32], [0xff; 32], [0x55; 32], [0xaa; 32]];
     scalars.extend((0..20).map(|_| rng.random::<[u8; 32]>()));
     let mut zeros = 0;
-    for u in edge_points() {
+    for u in edge_shares() {
         for scalar in &scalars {
             let ours = x25519(ifma, scalar, &u);
             assert_eq!(ours, aws(scalar, &u), "{scalar:x?} {u:x?}");
             zeros += usize::from(ours == [0; 32]);
         }
     }
-    // 0, 1, p - 1, p, p + 1 and two points of order 8, each with both top bits.
-    assert_eq!(zeros, 14 * scalars.len());
+    assert_eq!(zeros, LOW_ORDER_SHARE_COUNT * scalars.len());
 }
