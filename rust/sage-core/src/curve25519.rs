@@ -1,7 +1,7 @@
 //! Scalar multiplication on Curve25519, by the fastest means that this processor has.
 //!
 //! Several means, the same bytes ([`Path`]): the vector kernels of `ifma`, or AWS-LC; and for batches of
-//! signatures and verifications `lanes`, on whatever vectors there are. All of it is constant time in the scalars, but
+//! signatures, verifications and agreements `lanes`, on whatever vectors there are. All of it is constant time in the scalars, but
 //! for verification, which sees public data alone.
 
 #[cfg(target_arch = "x86_64")]
@@ -27,6 +27,8 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod windows;
 
+use zeroize::Zeroizing;
+
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::base_lanes::BaseLanes;
 #[cfg(all(test, target_arch = "x86_64"))]
@@ -42,7 +44,6 @@ pub(crate) use self::known_key::{Claim, KeyTable, hold, holds};
 use self::ladder_lanes::LadderLanes;
 pub(crate) use self::path::Path;
 use crate::aws_lc;
-use zeroize::Zeroizing;
 
 /// The name of the kernel in use, if it is one of this crate's own.
 pub(crate) fn kernel() -> Option<&'static str> {
@@ -93,6 +94,19 @@ pub(crate) fn x25519_public(secret: &[u8; 32]) -> [u8; 32] {
         Some(ifma) => ifma::x25519_base(ifma, secret),
         _ => aws_lc::x25519_public(secret),
     }
+}
+
+/// [`x25519_public`] for many.
+pub(crate) fn x25519_public_many(secrets: &[&[u8; 32]]) -> Vec<[u8; 32]> {
+    #[allow(unused_mut, reason = "other processors have no lanes")]
+    let mut shares = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    if let Some(lanes) = BaseLanes::taken() {
+        shares = lanes.shares(&secrets[..lanes.worthwhile_count(secrets.len())]);
+    }
+    let rest = &secrets[shares.len()..];
+    shares.extend(rest.iter().map(|secret| x25519_public(secret)));
+    shares
 }
 
 /// True if these bytes encode a point of edwards25519, canonically or not.

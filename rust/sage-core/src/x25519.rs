@@ -102,7 +102,9 @@ impl EphemeralSecret {
     /// One for each of these secrets, drawn before.
     #[must_use]
     pub fn from_secrets(secrets: Vec<Secret<KEY_LEN>>) -> Vec<Self> {
-        secrets.into_iter().map(|secret| Self(StaticSecret::from_secret(secret))).collect()
+        let publics = curve25519::x25519_public_many(&secrets.iter().map(Secret::expose).collect::<Vec<_>>());
+        let ephemeral = |(secret, public)| Self(StaticSecret { secret, public: PublicKey(public) });
+        secrets.into_iter().zip(publics).map(ephemeral).collect()
     }
 
     /// The share to send.

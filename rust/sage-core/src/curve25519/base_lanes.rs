@@ -6,6 +6,7 @@
 use zeroize::{Zeroize, Zeroizing};
 
 use super::element::Element;
+use super::ifma::clamp;
 use super::lanes::{LANE_COUNT, Unit, worthwhile_count};
 use super::path::Path;
 use super::point::{Point, invert_all};
@@ -47,10 +48,31 @@ impl BaseLanes {
         let mut encodings = Vec::with_capacity(scalars.len());
         for scalars in scalars.chunks(GROUP_LEN) {
             let mut group = Group::new(self.0, scalars);
-            group.invert();
+            group.invert(|point| point.z);
             encodings.extend(group.results().map(|(point, inverse)| point.compressed(inverse)));
         }
         encodings
+    }
+
+    /// The public share of each X25519 secret: the u-coordinate of its clamped multiple.
+    ///
+    /// Constant time and cost as for [`BaseLanes::multiples`].
+    pub(crate) fn shares(self, secrets: &[&[u8; 32]]) -> Vec<[u8; 32]> {
+        let mut shares = Vec::with_capacity(secrets.len());
+        for secrets in secrets.chunks(GROUP_LEN) {
+            let scalars: Zeroizing<Vec<_>> =
+                Zeroizing::new(secrets.iter().map(|secret| *clamp(secret)).collect());
+            let mut group = Group::new(self.0, &scalars);
+            // No clamped scalar is a multiple of the point's order, so no denominator is 0.
+            group.invert(|point| point.u_fraction().1);
+            shares.extend(group.results().map(|(point, inverse)| {
+                let mut numerator = point.u_fraction().0;
+                let share = numerator.mul(inverse).to_bytes();
+                numerator.zeroize();
+                share
+            }));
+        }
+        shares
     }
 }
 
@@ -80,10 +102,10 @@ impl Group {
         group
     }
 
-    fn invert(&mut self) {
+    fn invert(&mut self, denominator: impl Fn(&Point) -> Element) {
         let mut prefixes = [Element::ONE; GROUP_LEN];
         for (inverse, point) in self.inverses.iter_mut().zip(&self.points[..self.len]) {
-            *inverse = point.z;
+            *inverse = denominator(point);
         }
         invert_all(&mut self.inverses[..self.len], &mut prefixes);
         prefixes.zeroize();

@@ -1,5 +1,6 @@
 //! Combs and decoding in ordinary registers, and the vector kernels over combs, against curve25519-dalek.
 
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod shares;
 
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};

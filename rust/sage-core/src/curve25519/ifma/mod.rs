@@ -43,7 +43,7 @@ impl Ifma {
 }
 
 /// The scalar with the three low bits and the top bit cleared and bit 254 set (RFC 7748, 5).
-fn clamp(scalar: &[u8; 32]) -> zeroize::Zeroizing<[u8; 32]> {
+pub fn clamp(scalar: &[u8; 32]) -> zeroize::Zeroizing<[u8; 32]> {
     let mut clamped = zeroize::Zeroizing::new(*scalar);
     clamped[0] &= 248;
     clamped[31] = (clamped[31] & 127) | 64;

@@ -6,7 +6,7 @@ use super::*;
 use crate::curve25519::tests::shares::{
     LOW_ORDER_SHARE_COUNT, RFC_7748_START, aws, edge_shares, rfc_7748, rfc_7748_once, rfc_7748_thousand,
 };
-use crate::curve25519::x25519_many;
+use crate::curve25519::{BaseLanes, x25519_many, x25519_public_many};
 
 /// Secrets and shares.
 type Pairs = Vec<([u8; 32], [u8; 32])>;
@@ -88,6 +88,22 @@ fn a_share_of_low_order_is_alone() {
                 let shared = check(lanes, &pairs);
                 assert_eq!(shared.iter().position(|shared| *shared == [0; 32]), Some(place));
             }
+        }
+    }
+}
+
+/// A public share is the agreement with the base point.
+#[test]
+fn public_shares_are_those_of_the_ladder() {
+    let mut rng = StdRng::seed_from_u64(9);
+    let mut secrets = vec![[0; 32], [0xff; 32], [0x55; 32], [0xaa; 32]];
+    secrets.extend((0..146).map(|_| rng.random::<[u8; 32]>()));
+    for len in 0..=secrets.len() {
+        let secrets: Vec<_> = secrets[secrets.len() - len..].iter().rev().collect();
+        let expected: Vec<_> = secrets.iter().map(|secret| aws(secret, &RFC_7748_START)).collect();
+        assert_eq!(x25519_public_many(&secrets), expected);
+        for lanes in BaseLanes::of_every_path() {
+            assert_eq!(lanes.shares(&secrets), expected, "{lanes:?}");
         }
     }
 }

@@ -12,8 +12,8 @@
 //!
 //! # What is secret
 //!
-//! Scalars to sign with and to agree with, and what is agreed. So points and fields are straight-line code, and `base_multiples` and `ladder` select without addresses.
-//! Verification is on public data, and selects as is quickest.
+//! Scalars to sign with and to agree with, and what is agreed. So points and fields are straight-line code, and
+//! `base_multiples` and `ladder` select without addresses. Verification is on public data, and selects as is quickest.
 //!
 //! # Work apart
 //!
