@@ -1,7 +1,7 @@
 # Types of the native module. What each function does, costs and raises is written on the native
 # functions themselves: help(sage_native.Session.seal) shows it.
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -518,6 +518,16 @@ def _kernels() -> list[str]: ...
 def _operation_counts() -> tuple[
     _OperationCounts, _OperationCounts, _OperationCounts, _OperationCounts, list[int]
 ]: ...
+def _record_lines(
+    records: list[tuple[str, int, float, float, str | None, tuple[str, str] | None]],
+    names: str,
+    sessions: Mapping[str, str],
+    /,
+    *,
+    since_epoch_s: float,
+    first: str,
+    then: str,
+) -> bytes: ...
 def _panic_probe(*, threads: int | None = ...) -> NoReturn: ...
 def _curve25519_paths() -> list[str]: ...
 def _take_curve25519_path(name: str | None, /) -> None: ...

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import os
+from datetime import datetime, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sage_native.exceptions import UsageError
 from sage_native.observability import record_lines
 from sage_native.observability.access import RequestLog
 from sage_native.observability.answered import RECORD_ROUTE, ended_of
@@ -19,7 +22,7 @@ from sage_native.observability.pseudonyms import KEY_LEN, Pseudonyms
 from sage_native.observability.record_lines import RecordLines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import Scope
@@ -43,7 +46,7 @@ def written(path: Path, tell: Callable[[RequestLog], None], **options: Any) -> l
     log_output = configure_logging(output=str(path), pseudonyms=PSEUDONYMS, **options)
     tell(RequestLog(log_output, PSEUDONYMS, quiet_routes=("/quiet",)))
     log_output.close()
-    return path.read_text("utf-8").splitlines()
+    return path.read_text("utf-8").rstrip("\n").split("\n")
 
 
 def test_a_late_line_is_the_line_of_its_request(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ RECORDS = st.lists(
         st.integers(64, 1_048_640),
         st.floats(0, 100),
         st.floats(100, 1100),
-        st.sampled_from([None, "named", "a.b-c_9"]),
+        st.none() | st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True),
         st.sampled_from([None, IDS]),
     ),
     min_size=1,
@@ -100,13 +103,57 @@ RECORDS = st.lists(
 )
 
 
-def lines_of(records: Sequence[AnsweredRecord], *, epoch_s: float) -> list[str]:
-    """Return the lines of records on a clock that began at a time."""
-    spell = RecordLines(PSEUDONYMS, level="info")
+def spelt(
+    spell: RecordLines, records: list[AnsweredRecord], *, epoch_s: float, names: bytes = b""
+) -> list[str]:
+    """Return the lines of records on a clock that shows 0 at a time, with these names drawn."""
     with pytest.MonkeyPatch.context() as patch:
         clock = SimpleNamespace(time=lambda: epoch_s + 7.0, perf_counter=lambda: 7.0)
         patch.setattr(record_lines, "time", clock)
-        return spell(records)
+        if names:
+            patch.setattr(record_lines, "os", SimpleNamespace(urandom=lambda _: names))
+        return spell(records).decode().split("\n")
+
+
+def lines_of(records: list[AnsweredRecord], **options: Any) -> list[str]:  # noqa: ANN401
+    return spelt(RecordLines(PSEUDONYMS, level="info"), records, **options)
+
+
+def expected(record: AnsweredRecord, *, name: str, epoch_s: float) -> str:
+    """Return the line of a record, spelt by the standard library."""
+    session_id, sent_len, begun_s, ended_s, given, span = record
+    at = datetime(1970, 1, 1) + timedelta(microseconds=int((ended_s + epoch_s) * 1e6))  # noqa: DTZ001
+    took = Decimal(int(max(ended_s - begun_s, 0.0) * 1e6 + 0.5)) / 1000
+    members: dict[str, object] = {
+        "time": at.isoformat(timespec="microseconds") + "Z",
+        "level": "info",
+        "event": "request",
+        "pid": os.getpid(),
+        "request_id": given or name,
+        "method": "POST",
+        "route": RECORD_ROUTE,
+        "status": 200,
+        "duration_ms": "TOOK",
+        "sent_len": sent_len,
+        "session": PSEUDONYMS.of_session(session_id),
+    }
+    if span is not None:
+        members["trace_id"], members["span_id"] = span
+    line = json.dumps(members, separators=(",", ":"), ensure_ascii=False)
+    return line.replace('"TOOK"', f"{took:.3f}")
+
+
+@given(RECORDS, st.floats(-2e9, 4e9), st.binary(min_size=160, max_size=160))
+def test_lines_are_byte_by_byte_those_of_the_standard_library(
+    records: list[AnsweredRecord], epoch_s: float, drawn: bytes
+) -> None:
+    drawn = drawn[: 8 * len(records)]
+    found = lines_of(records, epoch_s=epoch_s, names=drawn)
+    since_epoch_s = (epoch_s + 7.0) - 7.0
+    assert found == [
+        expected(one, name=drawn[8 * at : 8 * at + 8].hex(), epoch_s=since_epoch_s)
+        for at, one in enumerate(records)
+    ]
 
 
 @given(RECORDS)
@@ -145,32 +192,30 @@ def test_the_time_of_a_line_is_in_utc_to_the_microsecond(
     assert line.startswith(f'{{"time":"{moment}",')
 
 
-def test_lines_go_on_over_the_edge_of_a_second_and_a_clock_that_is_set_back() -> None:
-    spell = RecordLines(PSEUDONYMS, level="info")
-    ends_s = [0.5, 0.999, 1.0, 2.5, 1.25]
-    records: list[AnsweredRecord] = [(SESSION_ID, 1, 0.0, at_s, None, None) for at_s in ends_s]
-    found = [json.loads(line)["time"][17:-1] for line in _at(spell, records, 1_800_000_000.0)]
-    assert found == ["00.500000", "00.999000", "01.000000", "02.500000", "01.250000"]
-    [line] = _at(spell, records[:1], 1_799_999_000.0)
-    assert json.loads(line)["time"] == "2027-01-15T07:43:20.500000Z"
+def test_a_name_that_an_application_made_cannot_break_a_line() -> None:
+    [line] = lines_of([(SESSION_ID, 1, 0.0, 1.0, 'a"}\n{"b', ('"', "\\"))], epoch_s=0.0)
+    found = json.loads(line)
+    assert (found["request_id"], found["trace_id"], found["span_id"]) == ('a"}\n{"b', '"', "\\")
 
 
-def _at(spell: RecordLines, records: Sequence[AnsweredRecord], epoch_s: float) -> list[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        clock = SimpleNamespace(time=lambda: epoch_s, perf_counter=lambda: 0.0)
-        patch.setattr(record_lines, "time", clock)
-        return spell(records)
-
-
-def test_ends_of_lines_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pseudonyms_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_lines, "MAX_KNOWN", 8)
     spell = RecordLines(PSEUDONYMS, level="info")
-    for length in range(100):
-        [line] = _at(spell, [(SESSION_ID, length, 0.0, 1.0, None, None)], 0.0)
-        assert json.loads(line)["sent_len"] == length
-        assert len(spell._ends) <= 9
-    names = {json.loads(line)["request_id"] for line in _at(spell, [_PLAIN] * 500, 0.0)}
-    assert len(names) == 500
+    for number in range(100):
+        [line] = spelt(spell, [(f"session-{number}", 1, 0.0, 1.0, None, None)], epoch_s=0.0)
+        assert json.loads(line)["session"] == PSEUDONYMS.of_session(f"session-{number}")
+        assert len(spell._sessions) <= 8
 
 
-_PLAIN: AnsweredRecord = (SESSION_ID, 112, 0.0, 1.0, None, None)
+def test_each_request_has_a_name_of_its_own() -> None:
+    lines = lines_of([(SESSION_ID, 112, 0.0, 1.0, None, None)] * 500, epoch_s=0.0)
+    assert len({json.loads(line)["request_id"] for line in lines}) == 500
+
+
+def test_what_is_no_record_is_refused() -> None:
+    with pytest.raises(UsageError, match="16 characters"):
+        lines_of([(SESSION_ID, 1, 0.0, 1.0, None, None)] * 2, epoch_s=0.0, names=bytes(8))
+    with pytest.raises(TypeError):
+        lines_of([(SESSION_ID, "1", 0.0, 1.0, None, None)], epoch_s=0.0)  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="length 6"):
+        lines_of([(SESSION_ID, 1, 0.0, 1.0, None)], epoch_s=0.0)  # type: ignore[list-item]

@@ -59,7 +59,7 @@ class Many:
     def finish_many(self, ended: Sequence[Ended]) -> None:
         self.told.append(list(ended))
 
-    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+    def finish_records(self, records: list[AnsweredRecord]) -> None:
         self.records.append(list(records))
 
 
@@ -69,7 +69,7 @@ class Broken(Many):
     def finish_many(self, ended: Sequence[Ended]) -> None:
         raise ValueError(len(ended))
 
-    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+    def finish_records(self, records: list[AnsweredRecord]) -> None:
         raise ValueError(len(records))
 
 

@@ -128,7 +128,7 @@ class Watch:
         ended.clear()
 
 
-def _tell(observer: LateObserver, tell: Callable[[Sequence[_T]], None], of: Sequence[_T]) -> None:
+def _tell(observer: LateObserver, tell: Callable[[list[_T]], None], of: list[_T]) -> None:
     if of:
         try:
             tell(of)

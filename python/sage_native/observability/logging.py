@@ -29,7 +29,7 @@ from sage_native.observability.redaction import Redaction
 from sage_native.observability.writer import LineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -111,9 +111,9 @@ class LogOutput:
         """
         self.append(self._render(fields))
 
-    def append_many(self, lines: Sequence[str]) -> None:
-        """Take lines as they are to be written."""
-        self._writer.append("\n".join(lines).encode(), len(lines))
+    def append_many(self, lines: bytes, count: int) -> None:
+        """Take so many lines as they are to be written, with a newline between two of them."""
+        self._writer.append(lines, count)
 
     def flush(self) -> bool:
         """Wait until all lines are written, for two seconds at most; return whether they are."""

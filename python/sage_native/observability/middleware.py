@@ -205,7 +205,7 @@ class LateObserver(RequestObserver, Protocol):
     def finish_many(self, ended: Sequence[Ended]) -> None:
         """Take note of requests that are over, of which it was not told before."""
 
-    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+    def finish_records(self, records: list[AnsweredRecord]) -> None:
         """Take note of records that were answered, of which it was not told before either."""
 
 

@@ -24,6 +24,7 @@ pub mod kek;
 pub mod processor;
 pub mod random;
 pub mod record;
+pub mod record_lines;
 pub mod rekey;
 pub mod replay;
 pub mod secret;

@@ -23,6 +23,7 @@ mod output;
 mod probes;
 mod processor;
 mod quick_admit;
+mod record_lines;
 mod records;
 mod replay_set;
 mod replay_statistics;
@@ -61,6 +62,8 @@ mod native {
     use crate::probes::{boundary_probe, panic_probe};
     #[pymodule_export]
     use crate::processor::{curve25519_paths, kernels, take_curve25519_path};
+    #[pymodule_export]
+    use crate::record_lines::record_lines;
     #[pymodule_export]
     use crate::records::RecordHeader;
     #[pymodule_export]

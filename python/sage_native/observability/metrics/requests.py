@@ -98,7 +98,7 @@ class MetricsObserver(RequestObserver):
                 took.counts[at] += 1
                 took.total += took_s
 
-    def finish_records(self, records: Sequence[AnsweredRecord]) -> None:
+    def finish_records(self, records: list[AnsweredRecord]) -> None:
         """Count records that were answered, of which nothing was told before.
 
         Cost: 0.1 µs each.

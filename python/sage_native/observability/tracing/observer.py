@@ -39,7 +39,8 @@ class TracingObserver:
             belongs to; nobody is without it.
         unsampled_paths: Paths that are asked for all the time and tell nothing.
 
-    Cost: 0.6 µs for a request that is not sampled (1 µs where somebody is believed), 40 µs else.
+    Cost: 0.6 µs for a request that is not sampled (1 µs where somebody is believed), 11 µs else,
+    and 40 µs for sending its span.
     """
 
     def __init__(
