@@ -13,8 +13,7 @@ from sage_native.gateway.watch import Watch
 from sage_native.observability.answered import ended_of
 from sage_native.observability.context import current_scope
 from sage_native.observability.middleware import RequestMiddleware
-from sage_native.observability.tracing import TracingObserver, start_tracing
-from sage_native.observability.tracing.current import TRACE_KEY
+from sage_native.observability.tracing import TracingObserver, start_tracing, trace_ids
 from sage_native.observability.tracing.gaps import NEVER, draw_gap
 
 if TYPE_CHECKING:
@@ -172,16 +171,32 @@ async def test_a_part_of_the_requests_is_traced_and_all_have_a_trace(
     random.seed(rate)
     with start_tracing("http://127.0.0.1:1/v1/traces", sample_rate=rate) as tracing:
         watch = Watch(app, [], tracing=TracingObserver(tracing, unsampled_paths=("/quiet",)))
-        traced_count = 0
+        traced_count, ids = 0, []
         for _ in range(3000):
-            scope = scope_of()
+            scope = scope_of(**watch.members)
             answers = watch.begin(scope)
             assert answers is None or isinstance(answers, RequestMiddleware)
-            assert (TRACE_KEY in scope) == (answers is None)
             traced_count += answers is not None
+            if answers is None:
+                ids.append(trace_ids())
         assert least <= traced_count <= most
+        assert len({one.trace_id for one in ids if one is not None}) == 3000 - traced_count
         for _ in range(100):
             assert watch.begin(scope_of() | {"path": "/quiet"}) is None
+
+
+async def test_who_is_trusted_names_every_request_whether_it_is_traced_or_not() -> None:
+    random.seed(1)
+    with start_tracing("http://127.0.0.1:1/v1/traces", sample_rate=0.1) as tracing:
+        observer = TracingObserver(tracing)
+        watch = Watch(app, [], tracing=observer, trusts=lambda scope: scope["path"] == "/trusted")
+        traced_count = 0
+        for number in range(1000):
+            scope = scope_of() | {"path": "/trusted" if number % 2 else "/"}
+            scope["headers"] = [(b"x-request-id", b"n-%d" % number)]
+            traced_count += watch.begin(scope) is not None
+            assert scope.get("sage.request_id") == (f"n-{number}" if number % 2 else None)
+        assert 60 <= traced_count <= 140
 
 
 def test_gaps_are_those_between_coins() -> None:

@@ -301,6 +301,7 @@ class SweptProtocol(HttpToolsProtocol):
                 "scheme": self.scheme,
                 "root_path": self.root_path,
                 LINGERS: True,
+                **({} if self.watch is None else self.watch.members),
             }
         scope = self._common.copy()
         # What an application may change is each request's own.

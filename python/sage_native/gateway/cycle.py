@@ -123,16 +123,16 @@ class Cycle:
         if self._event is not None:
             self._event.set()
 
-    async def run(self, app: Application, *, begun_s: float | None = None) -> None:
+    async def run(self, app: Application, *, begun_s: float = 0.0) -> None:
         """Have the application answer, and tell who watches when that is over.
 
         Args:
             app: The application.
             begun_s: When it was begun to be watched; now if it is left out.
         """
-        watch, started_s = self._protocol.watch, begun_s or 0.0
-        if watch is not None and begun_s is None:
-            started_s = perf_counter()
+        watch = self._protocol.watch
+        if watch is not None and not begun_s:
+            begun_s = perf_counter()
             app = watch.begin(self.scope) or app
         error = None
         try:
@@ -147,7 +147,7 @@ class Cycle:
                 self._fail()
         if watch is not None:
             sent_len = None if self._head is None else self._head.body_len
-            watch.note((self.scope, self._status, sent_len, started_s, perf_counter(), error))
+            watch.note((self.scope, self._status, sent_len, begun_s, perf_counter(), error))
 
     def run_taskless(self, endpoint: Endpoint) -> None:
         """Have an endpoint answer, as ``run`` would, without a task; its request came whole."""

@@ -24,6 +24,7 @@ from sage_native.observability.middleware import (
     name_request,
 )
 from sage_native.observability.tracing.current import TRACE_KEY
+from sage_native.observability.tracing.gaps import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,11 @@ class Watch:
         observers: Who is told of requests when they are over.
         tracing: Who must be asked before they begin; nobody if traces are switched off.
         trusts: As of `RequestMiddleware`.
+
+    Attributes:
+        members: What every scope must have: a place for its own trace, unless it is sampled, which
+            is made by whoever asks for it.
+        begun_count: How many requests have begun.
     """
 
     def __init__(
@@ -61,12 +67,14 @@ class Watch:
         tracing: TracingObserver | None = None,
         trusts: Callable[[Scope], bool] | None = None,
     ) -> None:
+        self.members: dict[str, None] = {} if tracing is None else {TRACE_KEY: None}
         self._observers = tuple(observers)
         self._tracing = tracing
         self._traced = None if tracing is None else RequestMiddleware(app, tracing)
-        # The number of the request about which tracing is asked next.
-        self._asks_at = 0 if tracing is None else tracing.gap()
         self._trusts = trusts
+        # The number of the next request that somebody wants to see before it is answered.
+        self._asks_at = NEVER if tracing is None else tracing.gap()
+        self._looks_at = self._asks_at if trusts is None else 0
         self._ended: list[Ended] = []
         self._records: list[AnsweredRecord] = []
         self._is_due = False
@@ -85,32 +93,33 @@ class Watch:
         Returns:
             What shall answer it in place of the application; None for the application itself.
         """
-        self.begun_count += 1
+        # Here and in `note` each step is one of every request: what is rare stands elsewhere.
+        count = self.begun_count = self.begun_count + 1
         current_scope.set(scope)
+        return None if count < self._looks_at else self._look(scope)
+
+    def _look(self, scope: Scope) -> ASGIApp | None:
         if self._trusts is not None:
             name_request(scope, self._trusts)
-        if self._tracing is not None:
-            if self.begun_count == self._asks_at:
-                self._asks_at += self._tracing.gap()
-                if self._tracing.selects(scope):
-                    return self._traced
-            scope[TRACE_KEY] = None  # of its own; whoever asks for it names it
+        if self._tracing is not None and self.begun_count == self._asks_at:
+            self._asks_at += self._tracing.gap()
+            if self._trusts is None:
+                self._looks_at = self._asks_at
+            if self._tracing.selects(scope):
+                return self._traced
         return None
 
     def note(self, ended: Ended) -> None:
         """Take a request that is over."""
         scope, status, sent_len, started_s, ended_s, error = ended
         session_id = scope.get(SESSION_KEY)
-        if (
-            session_id is not None
-            and status == RECORD_STATUS
-            and sent_len is not None
-            and error is None
-        ):
-            name, span = scope.get(REQUEST_ID_KEY), scope.get(SPAN_KEY)
-            self._records.append((session_id, sent_len, started_s, ended_s, name, span))
-        else:
+        if session_id is None or status != RECORD_STATUS or sent_len is None or error is not None:
             self._ended.append(ended)
+        else:
+            # Who has a span has a name.
+            name = scope.get(REQUEST_ID_KEY)
+            span = None if name is None else scope.get(SPAN_KEY)
+            self._records.append((session_id, sent_len, started_s, ended_s, name, span))
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(LATE_S, self.tell)

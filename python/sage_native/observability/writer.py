@@ -10,8 +10,10 @@ anew when it was renamed or removed, so that no signal is needed after logs were
 end at the end of a line and are written to the end of the file, so that several processes can share
 one.
 
-The thread is woken when the queue was empty, and then waits for what else comes: a busy process is
-woken a hundred times a second and not for each line.
+The thread is woken when the queue was empty, and then waits for what else comes: in a busy process
+it wakes a hundred times a second and not for each line. Whenever it wakes it takes the interpreter
+lock from those who answer requests. So it sleeps on as long as there was something each time, and
+waits to be woken once there was nothing.
 """
 
 from __future__ import annotations
@@ -148,7 +150,9 @@ class LineWriter:
             self._wanted.clear()
             if self._queue:
                 time.sleep(GATHER_S)
-                self._drain()
+                while self._queue and not self._is_over:
+                    self._drain()
+                    time.sleep(GATHER_S)
 
     def _drain(self) -> None:
         queue = self._queue
@@ -160,7 +164,8 @@ class LineWriter:
             count = sum(lines for _, lines in batch)
             lost = self.dropped_count - self._said_count
             said = [self._say_lost(lost)] if lost else []
-            written_count = self._write([*(text for text, _ in batch), *said])
+            lines = [*(text for text, _ in batch), *said]
+            written_count = self._write(lines, count + len(said))
             if written_count == count + len(said):  # that lines were lost is said
                 self._said_count += lost
             for _ in batch:
@@ -169,8 +174,8 @@ class LineWriter:
                 self._waiting_count -= count
                 self.dropped_count += max(0, count - written_count)
 
-    def _write(self, lines: list[bytes]) -> int:
-        """Write lines; return how many were, in whole: all, unless the system refuses."""
+    def _write(self, lines: list[bytes], count: int) -> int:
+        """Write so many lines; return how many were, in whole: all, unless the system refuses."""
         text = b"\n".join((*lines, b""))
         if self._is_torn:  # what is there of a line must not be the beginning of the next
             text = b"\n" + text
@@ -184,10 +189,14 @@ class LineWriter:
                     break
             except OSError:  # a full disk, a pipe without reader
                 break
-        done = text[: len(text) - len(view)]
-        whole_count = done.count(b"\n")
-        if done:
-            whole_count -= self._is_torn
+        whole_count = count
+        if not view:
+            self._is_torn = False
+        elif len(view) == len(text):
+            whole_count = 0
+        else:
+            done = text[: len(text) - len(view)]
+            whole_count = done.count(b"\n") - self._is_torn
             self._is_torn = not done.endswith(b"\n")
         if self._is_synced:
             with contextlib.suppress(OSError):
