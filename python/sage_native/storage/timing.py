@@ -67,7 +67,8 @@ def _telling(method: Callable[..., Awaitable[Any]], operation: str) -> Callable[
             if asked.done():
                 _tell_of(self, told_as, started_s, asked)
             else:
-                asked.add_done_callback(lambda done: _tell_of(self, told_as, started_s, done))
+                tell = functools.partial(_tell_of, self, told_as, started_s)
+                asked.add_done_callback(tell)
             return asked
         return _told(self, told_as, started_s, asked)
 
