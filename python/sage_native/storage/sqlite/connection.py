@@ -28,6 +28,8 @@ _JOURNAL_LIMIT = 64 << 20
 # are written one after the other, takes 16 MB of them before they are brought home, each once.
 _CHECKPOINT_PAGES = 4000
 _CACHE_KIB = 32 << 10
+# Two for each number of sessions that are created at once, and the others.
+_STATEMENT_COUNT = 256
 # Errors after which a connection is as good as before.
 _HARMLESS = frozenset(
     {
@@ -124,7 +126,11 @@ class WatchedFile:
         check_file(self._path)
         identity = identity_of(self._path)
         connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            cached_statements=_STATEMENT_COUNT,
         )
         try:
             self._prepare(connection)

@@ -1,8 +1,9 @@
 """Creating sessions in SQLite, all that are asked for at once in few statements.
 
 Each statement lets go of the interpreter and has to get it back, which costs more than the
-statement while the event loop is busy. So what must be known of all clients comes in one row of
-JSON, and rows are inserted many in a statement.
+statement while the event loop is busy. So rows are inserted many in a statement, and of all clients
+one thing is asked first: whether one is revoked, and how many sessions the one with most has. As
+nearly always, that is enough; else what must be known of each comes in one row of JSON.
 
 It is decided in the transaction that inserts, and one transaction at a time writes: a revocation
 was committed before, and is seen, or comes after, and so does the deletion that follows it.
@@ -29,7 +30,8 @@ _COLUMNS = (
     "store_name, session_id, client_did, server_did, created_ms, expires_ms, epoch, kek_id,"
     " wrapped_secret, idle_timeout_s, last_activity_ms, messages, metadata, restored"
 )
-_MOST_ROWS = 64
+MOST_ROWS = 64
+"""The most rows of one statement; SQLite keeps one prepared for each number of them."""
 _CLIENTS = """
 SELECT json_group_object(client.value, json_array(
     (SELECT count(*) FROM sessions WHERE store_name = ?1 AND client_did = client.value),
@@ -76,12 +78,13 @@ def _refusals(
     connection: sqlite3.Connection, store_name: str, wanted: Sequence[Creation]
 ) -> _Answers:
     """Say who is revoked, and who has no room; None for the others."""
-    clients = {
+    clients = Counter(
         one.row.session.client_did
         for one in wanted
         if one.unless_revoked or one.client_limit is not None
-    }
-    if not clients:
+    )
+    limits = [one.client_limit for one in wanted if one.client_limit is not None]
+    if not clients or _all_have_room(connection, store_name, clients, limits):
         return [None] * len(wanted)
     (found,) = connection.execute(_CLIENTS, (store_name, json.dumps(list(clients)))).fetchone()
     known: dict[str, tuple[int, int]] = json.loads(found)
@@ -101,6 +104,30 @@ def _refusals(
     return answers
 
 
+def _all_have_room(
+    connection: sqlite3.Connection, store_name: str, clients: Counter[str], limits: list[int]
+) -> bool:
+    """Tell whether nobody is revoked and all have room, as far as one question can tell."""
+    if len(clients) > MOST_ROWS:
+        return False
+    question = _question(len(clients))
+    most, is_one_revoked = connection.execute(question, (store_name, *clients)).fetchone()
+    room = min(limits, default=None)
+    return not is_one_revoked and (room is None or most + max(clients.values()) <= room)
+
+
+@cache
+def _question(client_count: int) -> str:
+    clients = ", ".join(f"(?{number})" for number in range(2, client_count + 2))
+    return f"""
+WITH client(did) AS (VALUES {clients})
+SELECT
+    max((SELECT count(*) FROM sessions WHERE store_name = ?1 AND client_did = client.did)),
+    max(EXISTS (SELECT 1 FROM dids WHERE did = client.did AND revoked_ms IS NOT NULL))
+FROM client
+"""  # noqa: S608 - of numbers
+
+
 def _no_room(
     connection: sqlite3.Connection, store_name: str, row: SessionRow, client_limit: int
 ) -> SageError:
@@ -117,8 +144,7 @@ def _conflict(row: SessionRow) -> ConflictError:
 def _insert(connection: sqlite3.Connection, store_name: str, rows: Sequence[SessionRow]) -> None:
     begin = 0
     while begin < len(rows):
-        # Powers of two: few statements, and few forms of them, which SQLite keeps prepared.
-        count = min(_MOST_ROWS, 1 << (len(rows) - begin).bit_length() - 1)
+        count = min(MOST_ROWS, len(rows) - begin)
         values: list[object] = []
         for row in rows[begin : begin + count]:
             values += _values(store_name, row)
