@@ -1,4 +1,6 @@
-"""The process that holds a session: ``python -m tests.erasure.session_holder``.
+"""The process that holds a session: ``python -m tests.erasure.session_holder [PATH]``.
+
+With a path of Curve25519 it answers in the middle of a batch, on that path; else alone.
 
 It is the responder; its peer is the reference in the parent, which knows every secret and sends
 none. Lines of hex come and go. A line with the step goes out when it is done; any line lets it go
@@ -10,14 +12,22 @@ from __future__ import annotations
 import gc
 import sys
 
-from sage_native import ReplaySet, Responder, SigningKey, resolve_did_key
+from sage_native import Initiator, ReplaySet, Responder, Session, SigningKey, resolve_did_key
+from sage_native._native import (  # noqa: TID251 - no public name takes a path
+    _take_curve25519_path,
+)
+from sage_native.exceptions import HandshakeError
+from sage_native.protocol import accept_many, authenticate_many
+
+# Two groups of lanes and one request beside them.
+BATCH_LEN = 17
 
 
 def main() -> None:
     key = SigningKey.generate()
     responder = Responder(key, resolve=resolve_did_key, admit=ReplaySet().admit)
     say(key.verifying_key_bytes)
-    reply, session = responder.respond(hear())
+    reply, session = answered(responder, key) if sys.argv[1:] else responder.respond(hear())
     say(reply)
     session.open(hear())
     wait_at("open")
@@ -31,6 +41,19 @@ def main() -> None:
     wait_at("closed")
     # Closed but alive: close must erase, not the end of the object.
     assert session.closed
+
+
+def answered(responder: Responder, key: SigningKey) -> tuple[bytes, Session]:
+    """Answer the message in the middle of a batch of others."""
+    _take_curve25519_path(sys.argv[1])
+    other = Initiator(SigningKey.generate(), key.verifying_key)
+    messages = [other.initiate().message for _ in range(BATCH_LEN)]
+    messages[BATCH_LEN // 2] = hear()
+    requests = [responder.read(message) for message in messages]
+    assert all(authenticate_many(requests, [resolve_did_key(one.client_did) for one in requests]))
+    answer = accept_many(requests)[BATCH_LEN // 2]
+    assert not isinstance(answer, HandshakeError)
+    return answer
 
 
 def say(message: bytes) -> None:

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from sage_native._native import _curve25519_paths  # noqa: TID251 - no public name tells
 from tests.erasure.forms import parts
 from tests.erasure.search import found
 from tests.reference.dids import key_to_did
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 class Holder:
     """The responder in another process."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.erasure.session_holder"]
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "tests.erasure.session_holder", *arguments]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -46,9 +47,13 @@ def needles(**secrets: bytes) -> dict[str, bytes]:
     }
 
 
-def test_a_session_keeps_what_it_needs_and_no_longer() -> None:
-    """Handshake secrets are gone once it is open, an epoch's once rekeyed, all once closed."""
-    holder = Holder()
+@pytest.mark.parametrize("arguments", [[], *([path] for path in _curve25519_paths())])
+def test_a_session_keeps_what_it_needs_and_no_longer(arguments: list[str]) -> None:
+    """Handshake secrets are gone once it is open, an epoch's once rekeyed, all once closed.
+
+    Whether it was answered alone, or in a batch, on any path.
+    """
+    holder = Holder(*arguments)
     with holder.process:
         live_through(holder)
     assert holder.process.returncode == 0

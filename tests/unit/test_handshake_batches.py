@@ -8,19 +8,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sage_native import SessionStateError, SigningKey, UsageError
+from sage_native._native import (  # noqa: TID251 - no public name takes a path
+    _curve25519_paths,
+    _take_curve25519_path,
+)
 from sage_native.exceptions import AuthenticationError, HandshakeError
 from sage_native.protocol import accept_many, authenticate_many
 from tests.agents import NOW_MS, Agents
 from tests.security import forge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sage_native import Session, VerifyingKey
     from sage_native.protocol import Attempt, Request
 
 SIZES = [*range(21), 47]
 LOW_ORDER = bytes(32)
+
+
+@pytest.fixture(params=_curve25519_paths(), autouse=True)
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A path that is taken; the fastest again afterwards."""
+    _take_curve25519_path(request.param)
+    yield request.param
+    _take_curve25519_path(None)
 
 
 class Crowd:

@@ -3,9 +3,12 @@
 use core::hint::black_box;
 
 use criterion::{BatchSize, Criterion};
+use sage_core::handshake::{Request, accept_many, authenticate_many};
 use sage_core::random::SystemRandom;
 
 use crate::agents::{Agents, HOUR_MS, NOW_MS};
+
+const BATCH_LEN: usize = 32;
 
 pub fn measure(criterion: &mut Criterion) {
     let agents = Agents::new();
@@ -30,6 +33,28 @@ pub fn measure(criterion: &mut Criterion) {
                 request
             },
             |mut request| request.accept(&agents.bob, HOUR_MS, 600, NOW_MS, &mut SystemRandom),
+            BatchSize::SmallInput,
+        );
+    });
+    let read_many = || (0..BATCH_LEN).map(|_| read()).collect::<Vec<_>>();
+    let listed = vec![vec![agents.alice.verifying_key().expand().expect("a point")]; BATCH_LEN];
+    let authenticate = |requests: &mut [Request]| {
+        authenticate_many(&mut requests.iter_mut().collect::<Vec<_>>(), &listed).expect("authenticate")
+    };
+    group.bench_function("authenticate 32 of hot keys", |bencher| {
+        bencher.iter_batched(read_many, |mut requests| authenticate(&mut requests), BatchSize::SmallInput);
+    });
+    group.bench_function("accept 32", |bencher| {
+        bencher.iter_batched(
+            || {
+                let mut requests = read_many();
+                assert!(authenticate(&mut requests).iter().all(|valid| *valid));
+                requests
+            },
+            |mut requests| {
+                let mut requests: Vec<_> = requests.iter_mut().collect();
+                accept_many(&mut requests, &agents.bob, HOUR_MS, 600, NOW_MS, &mut SystemRandom)
+            },
             BatchSize::SmallInput,
         );
     });

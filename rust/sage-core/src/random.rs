@@ -1,6 +1,7 @@
 //! Where random bytes come from.
 
 use aws_lc_rs::rand::SecureRandom;
+use zeroize::Zeroizing;
 
 /// The source failed. Nothing was made from the bytes it may have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,32 @@ pub struct SystemRandom;
 impl RandomSource for SystemRandom {
     fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
         aws_lc_rs::rand::SystemRandom::new().fill(out).map_err(|_| RandomError)
+    }
+}
+
+/// Bytes that were drawn at once, to be handed out in order: many small draws cost more than one large one. They are
+/// erased on drop.
+pub(crate) struct Drawn {
+    bytes: Zeroizing<Vec<u8>>,
+    used_len: usize,
+}
+
+impl Drawn {
+    /// Draws `len` bytes.
+    pub(crate) fn new(len: usize, random: &mut dyn RandomSource) -> Result<Self, RandomError> {
+        let mut bytes = Zeroizing::new(vec![0; len]);
+        random.fill(&mut bytes)?;
+        Ok(Self { bytes, used_len: 0 })
+    }
+}
+
+impl RandomSource for Drawn {
+    /// Fails when there are too few left.
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
+        let next = self.bytes.get(self.used_len..self.used_len + out.len()).ok_or(RandomError)?;
+        out.copy_from_slice(next);
+        self.used_len += out.len();
+        Ok(())
     }
 }
 

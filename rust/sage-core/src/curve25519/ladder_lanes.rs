@@ -41,9 +41,13 @@ impl LadderLanes {
 
     /// How many of so many agreements are worth being computed here: what is left is cheaper one by one.
     pub(crate) fn worthwhile_count(self, count: usize) -> usize {
-        /// Lanes that are filled, if lanes are to pay.
-        const LANES_PAY_FROM: usize = 4;
-        worthwhile_count(count, LANES_PAY_FROM)
+        // With IFMA one by one is quicker, too, but lanes gain more.
+        let pay_from = match self.0 {
+            Unit::Ifma(_) => 3,
+            Unit::Avx512(_) => 4,
+            Unit::Avx2(_) => 5,
+        };
+        worthwhile_count(count, pay_from)
     }
 
     /// X25519 (RFC 7748, section 5) for each. All zero exactly where the share is a point of low order: the caller

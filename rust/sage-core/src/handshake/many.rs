@@ -5,13 +5,16 @@
 
 use crate::ed25519::{SigningKey, VerifyingKey, verify_handshakes};
 use crate::error::HandshakeError;
-use crate::random::{RandomSource, draw};
+use crate::random::{Drawn, RandomSource, draw};
 use crate::record::SessionId;
 use crate::secret::Secret;
-use crate::x25519::{EphemeralSecret, exchange_many};
+use crate::x25519::{EphemeralSecret, KEY_LEN, exchange_many};
 
 use super::request::{Accepted, Grant, Request, Stage, refused_share};
 use super::transcript::{ACCEPT_CONTEXT, INITIATE_CONTEXT};
+
+/// A session id and a server's nonce, 48 bytes.
+type Names = (SessionId, [u8; 32]);
 
 /// [`Request::authenticate`] for many: true where it would have returned, with the keys that each one's DID
 /// resolved to.
@@ -45,7 +48,7 @@ pub fn authenticate_many(
 }
 
 /// [`Request::accept`] for many of one responder, in their order: what it would have returned, if it had drawn the same
-/// bytes. They are drawn request by request, as many calls of it would draw them.
+/// bytes. They are drawn at once, and handed out request by request in the order in which many calls would draw them.
 ///
 /// # Errors
 /// As [`Request::accept`] for the first request that is not ready; nothing is done then. A key share of small order is
@@ -61,10 +64,11 @@ pub fn accept_many(
 ) -> Result<Vec<Result<Accepted, HandshakeError>>, HandshakeError> {
     let grant = Grant { lifetime_ms, idle_timeout_s, now_ms };
     requests.iter().try_for_each(|request| request.check_accept(signing_key, &grant))?;
-    let (mut secrets, mut names) = (Vec::new(), Vec::<(SessionId, [u8; 32])>::new());
+    let mut drawn = Drawn::new(requests.len() * (KEY_LEN + size_of::<Names>()), random)?;
+    let (mut secrets, mut names) = (Vec::new(), Vec::<Names>::new());
     for _ in 0..requests.len() {
-        secrets.push(Secret::draw(random)?);
-        names.push((draw(random)?, draw(random)?));
+        secrets.push(Secret::draw(&mut drawn)?);
+        names.push((draw(&mut drawn)?, draw(&mut drawn)?));
     }
     let ephemerals = EphemeralSecret::from_secrets(secrets);
     let unsigned = |((request, ephemeral), (session_id, nonce)): ((&&mut Request, &EphemeralSecret), _)| {

@@ -73,8 +73,9 @@ impl<'a> Agents<'a> {
 
     /// The same M2 for each of these requests, answered together.
     pub fn accept_many(&self, requests: &mut [Request], now_ms: u64) -> Vec<Accepted> {
-        let names = ["server_ephemeral_secret", "session_id", "server_nonce"].repeat(requests.len());
-        let mut random = self.script(&names);
+        let names = ["server_ephemeral_secret", "session_id", "server_nonce"];
+        let draws = names.map(|name| self.input(name)).concat();
+        let mut random = Script::new([draws.repeat(requests.len())]);
         let (lifetime_ms, idle_s) =
             (number(&self.inputs["lifetime_ms"]), small(&self.inputs["idle_timeout_s"]));
         let mut requests: Vec<_> = requests.iter_mut().collect();

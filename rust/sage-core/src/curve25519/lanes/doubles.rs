@@ -36,8 +36,7 @@
 //! 9 9 7 5 3 1 times 2^51. Columns 5..=9 come back times 19: limbs are at most 172 * 2^51 < 2^58.5. Products and
 //! minuends are one; the largest sum that is asked for, 4 M - 2 P, is below 2^61.1.
 //!
-//! *Multiple.* The same with one limb for the factor: its 50-bit low halves, and high ones below 2^17, are not even those of a
-//! product.
+//! *Multiple.* A factor below 2^17 is one limb: five products, whose halves are no larger than others'.
 //!
 //! *Square.* A cross product is taken once, with one factor doubled: twice (2^50 + 2^16)^2 is below 2^102, and
 //! there are fewer summands.

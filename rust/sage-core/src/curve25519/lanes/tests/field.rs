@@ -14,6 +14,8 @@ use super::super::{Avx2, Avx512, Field, LANE_COUNT};
 
 const CASE_COUNT: usize = 5_000;
 const ALL: u8 = u8::MAX;
+/// The largest that a multiple may have.
+const MAX_FACTOR: u64 = (1 << 17) - 1;
 
 fn prime() -> BigInt {
     (BigInt::from(1) << 255) - 19
@@ -79,6 +81,9 @@ fn check<F: Field>(field: F) {
         is(&field.add(&twice(&m), &xx), &|a, b| 2 * a * b + a * a);
         is(&field.sub(&twice(&m), &xx), &|a, b| 2 * a * b - a * a);
         is(&field.sub(&twice(&twice(&mm)), &twice(&xy)), &|a, b| 4 * a * a - 2 * a * b);
+        for factor in [0, 1, 121_665, MAX_FACTOR] {
+            is(&field.plus_multiple(&m, &y, factor), &|a, b| a * b + factor * b);
+        }
         is(&field.one(), &|_, _| BigInt::from(1));
         is(&field.product(&field.negated(ALL, &x), &y), &|a, b| -a * b);
         is(&field.product(&field.all_of(&a[0]), &y), &|_, b| value(&a[0]) * b);
@@ -181,6 +186,8 @@ fn check_extreme_limbs<V: Vectors>(vectors: V) {
         let square = signed(&field.square(&doubles(a)));
         assert_eq!(modulo(big(square)), modulo(big(a) * big(a)), "{a:x?}");
         assert!(square.iter().all(|limb| limb.abs() <= 172 << 51));
+        let multiple = field.plus_multiple(&doubles([0; 5]), &doubles(a), MAX_FACTOR);
+        assert_eq!(modulo(big(signed(&multiple))), modulo(big(a) * MAX_FACTOR), "{a:x?}");
         let wide = limbs(WIDE_END - 1, n % 64);
         let carried = field.carry(&wide.map(|limb| vectors.all(limb.cast_unsigned())));
         let carried = signed(&carried).map(|bits| f64::from_bits(bits.cast_unsigned()) as i64);
