@@ -19,10 +19,10 @@ pub fn signature_ns(message_len: usize) -> usize {
 }
 
 /// Roughly what authenticating one request of a batch costs.
-pub const AUTHENTICATE_NS: usize = 12_000;
+pub const AUTHENTICATE_NS: usize = 8_000;
 
 /// Roughly what accepting one request of a batch costs.
-pub const ACCEPT_NS: usize = 20_000;
+pub const ACCEPT_NS: usize = 15_000;
 
 /// Roughly what sealing or opening one message costs.
 pub fn aead_ns(message_len: usize) -> usize {

@@ -35,8 +35,8 @@ use crate::signatures::VerifyingKey;
 ///     UsageError: The lengths differ.
 ///     SessionStateError: One was authenticated before, or stands twice. Nothing was done.
 ///
-/// Cost: from eight on 4 to 25 µs a request, by processor and by whether its key is expanded. Holds
-/// the interpreter lock for about 40 requests or fewer.
+/// Cost: from eight on 3 to 25 µs a request, by processor and by whether its key is expanded. Holds
+/// the interpreter lock for 62 requests or fewer.
 /// Source: docs/protocol.md, "Order of work on M1".
 #[pyfunction]
 pub fn authenticate_many(
@@ -78,8 +78,8 @@ pub fn authenticate_many(
 ///     SessionStateError: One is not authenticated, was accepted before or stands twice, or the signing
 ///         key is closed. Nothing was done.
 ///
-/// Cost: from eight on 15 to 50 µs a request, by processor. Holds the interpreter lock for about 25
-/// requests or fewer.
+/// Cost: from eight on 14 to 45 µs a request, by processor. Holds the interpreter lock for 33 requests
+/// or fewer.
 /// Source: docs/protocol.md, "Messages" and "Key schedule".
 #[pyfunction]
 #[pyo3(signature = (requests, *, lifetime_s=3600, idle_timeout_s=600, now_ms=None))]

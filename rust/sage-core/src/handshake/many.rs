@@ -88,3 +88,123 @@ pub fn accept_many(
     });
     Ok(answers.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngCore, SeedableRng, rngs::StdRng};
+
+    use super::*;
+    use crate::handshake::messages::{InitiateFields, encode_initiate};
+    use crate::handshake::transcript::th1;
+    use crate::handshake::{ChallengeKey, Responder, SUITE_1};
+    use crate::random::RandomError;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+    const SMALL_ORDER: [u8; 32] = [0; 32];
+
+    /// A stream of bytes that comes again from the same seed.
+    struct Stream(StdRng);
+
+    impl RandomSource for Stream {
+        fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
+            self.0.fill_bytes(out);
+            Ok(())
+        }
+    }
+
+    /// Never gives anything.
+    struct Dry;
+
+    impl RandomSource for Dry {
+        fn fill(&mut self, _: &mut [u8]) -> Result<(), RandomError> {
+            Err(RandomError)
+        }
+    }
+
+    fn responder(key: &SigningKey) -> Responder {
+        Responder {
+            dids: vec![key.verifying_key().did()],
+            verifying_key: key.verifying_key().clone(),
+            challenge_key: ChallengeKey::new(&[7; 32]),
+            require_challenge: false,
+            require_signed_confirmation: false,
+        }
+    }
+
+    /// An M1 of a client of its own, well signed.
+    fn message(number: u8, server: &SigningKey, key_share: &[u8; 32]) -> Vec<u8> {
+        let client = SigningKey::from_seed(&[number; 32]);
+        let mut message = encode_initiate(&InitiateFields {
+            suites: &[SUITE_1],
+            client_did: client.verifying_key().did().as_str(),
+            client_key: client.verifying_key().as_bytes(),
+            server_did: server.verifying_key().did().as_str(),
+            server_key: server.verifying_key().as_bytes(),
+            key_share,
+            nonce: &[number; 32],
+            timestamp_ms: NOW_MS,
+            challenge: &[],
+            channel_binding: &[],
+        });
+        let signature = client.sign_handshake(INITIATE_CONTEXT, &th1(&message));
+        message.extend_from_slice(&signature);
+        message
+    }
+
+    /// The requests of so many clients, authenticated; every fifth has a share of small order.
+    fn requests(server: &SigningKey, count: u8) -> Vec<Request> {
+        let request = |number: u8| {
+            let share = if number % 5 == 3 { SMALL_ORDER } else { [number.wrapping_add(9); 32] };
+            let message = message(number, server, &share);
+            let mut request = responder(server).read(&message, None, NOW_MS).expect("read");
+            request.authenticate(None).expect("authentic");
+            request
+        };
+        (0..count).map(request).collect()
+    }
+
+    fn message_of(answer: Result<Accepted, HandshakeError>) -> Result<Vec<u8>, HandshakeError> {
+        answer.map(|accepted| accepted.message)
+    }
+
+    /// Of clients that differ, with refused ones among them: the same answers out of the same stream.
+    #[test]
+    fn a_stream_gives_a_batch_what_it_gives_one_by_one() {
+        let server = SigningKey::from_seed(&[200; 32]);
+        for count in 0..=20 {
+            let stream = || Stream(StdRng::seed_from_u64(u64::from(count)));
+            let (mut alone, mut together) = (requests(&server, count), requests(&server, count));
+            let (mut of_alone, mut of_together) = (stream(), stream());
+            let mut accept = |request: &mut Request| {
+                message_of(request.accept(&server, 3_600_000, 600, NOW_MS, &mut of_alone))
+            };
+            let expected: Vec<_> = alone.iter_mut().map(&mut accept).collect();
+            let mut together: Vec<_> = together.iter_mut().collect();
+            let answers = accept_many(&mut together, &server, 3_600_000, 600, NOW_MS, &mut of_together);
+            let answers: Vec<_> = answers.expect("all are ready").into_iter().map(message_of).collect();
+            assert_eq!(answers, expected);
+            let refused_count = answers.iter().filter(|answer| answer.is_err()).count();
+            assert_eq!(refused_count, (usize::from(count) + 1) / 5);
+            // And both have drawn as much.
+            assert_eq!(of_alone.0.next_u64(), of_together.0.next_u64());
+        }
+    }
+
+    #[test]
+    fn without_random_bytes_nothing_is_done() {
+        let server = SigningKey::from_seed(&[200; 32]);
+        let mut requests = requests(&server, 3);
+        let mut requests: Vec<_> = requests.iter_mut().collect();
+        let answers = accept_many(&mut requests, &server, 3_600_000, 600, NOW_MS, &mut Dry);
+        assert_eq!(answers.err(), Some(HandshakeError::Random));
+        let answers = accept_many(
+            &mut requests,
+            &server,
+            3_600_000,
+            600,
+            NOW_MS,
+            &mut Stream(StdRng::seed_from_u64(1)),
+        );
+        assert!(answers.expect("all are ready").iter().all(Result::is_ok));
+    }
+}
