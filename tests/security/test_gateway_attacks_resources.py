@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-import time
 import types
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,8 @@ import pytest_asyncio
 from sage_native import SigningKey
 from sage_native.config import load_settings
 from sage_native.exceptions import CapacityError, ConfigurationError
-from sage_native.gateway import PublicApp
+from sage_native.gateway import PublicApp, initiations
 from sage_native.gateway.request_nonces import MachineNonces
-from sage_native.gateway.routes import handshake as handshake_routes
 from sage_native.protocol import decode_json, encode_json
 from tests.command_line import refused, run
 from tests.gateways import code_of
@@ -277,8 +275,7 @@ async def test_clock_steps(
     def time_ns() -> int:
         return now_ms() * 1_000_000 + offset_ns
 
-    clock = types.SimpleNamespace(time_ns=time_ns, perf_counter=time.perf_counter)
-    monkeypatch.setattr(handshake_routes, "time", clock)
+    monkeypatch.setattr(initiations, "time", types.SimpleNamespace(time_ns=time_ns))
     settings = attack_settings(tmp_path, {"handshake.challenges": challenges})
     async with open_arena(settings) as arena:
         client = await arena.registered()

@@ -112,6 +112,26 @@ async def test_as_many_as_come_become_sessions(site: Site, count: int) -> None:
     )
 
 
+async def test_both_identities_answer_in_one_turn_while_one_is_replaced(site: Site) -> None:
+    agents = [await site.registered() for _ in range(4)]
+    before = [await agent.attempt() for agent in agents[:2]]
+    old = site.gateway.rotation._keys
+    assert old is not None
+    keys = await old.signing_keys()
+    site.gateway.identities.replace([SigningKey.generate(), *keys])
+    after = [await agent.attempt() for agent in agents[2:]]
+    attempts = [before[0], after[0], before[1], after[1]]
+    answers = await together(site, [encode_json("initiate", one.message) for one in attempts])
+    finished = [
+        attempt.finish(decode_json("accept", answer.content))
+        for attempt, answer in zip(attempts, answers, strict=True)
+    ]
+    dids = {session.server_did for _, session in finished}
+    assert len(dids) == 2
+    confirmed = await together(site, [encode_json("confirm", m3) for m3, _ in finished], "complete")
+    assert [one.status_code for one in confirmed] == [204] * 4
+
+
 async def test_a_client_gets_no_more_places_in_one_turn_than_in_many(site: Site) -> None:
     agent, other = await site.registered(), await site.registered()
     texts = [await m1_of(agent) for _ in range(5)] + [await m1_of(other)]

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING
 
-from sage_native.gateway.together import MAX_COUNT, Together
+from sage_native.gateway.answers import NO_CONTENT
+from sage_native.gateway.together import MAX_COUNT, Asked, Together
+
+if TYPE_CHECKING:
+    import pytest
+
+    from sage_native.gateway.answers import Answer
 
 _WHOSE: ContextVar[int] = ContextVar("whose", default=-1)
 
 
-class Item:
+class Item(Asked):
     def __init__(self, number: int) -> None:
         self.number = number
-        self.errors: list[BaseException] = []
+        self.told: list[tuple[Answer | None, BaseException | None, int]] = []
         _WHOSE.set(number)
-        self.context = copy_context()
+        super().__init__(self._note, copy_context())
 
-    def refuse(self, error: BaseException) -> None:
-        self.errors.append(error)
+    def _note(self, answer: Answer | None, error: BaseException | None) -> None:
+        self.told.append((answer, error, _WHOSE.get()))
 
 
 async def turn() -> None:
@@ -82,7 +89,7 @@ async def test_a_fault_is_told_to_all_and_the_next_turn_is_worked_on() -> None:
     for item in items:
         together.add(item, loop)
     await turn()
-    assert [item.errors for item in items] == [[error], [error]]
+    assert [item.told for item in items] == [[(None, error, 0)], [(None, error, 1)]]
     together.add(Item(2), loop)
     await turn()
     assert worked == [2]
@@ -124,4 +131,44 @@ async def test_what_fails_later_is_told_to_whoever_asked_alone() -> None:
         together.add(item, asyncio.get_running_loop())
     for _ in range(3):
         await turn()
-    assert [item.errors for item in items] == [[error], []]
+    assert [item.told for item in items] == [[(None, error, 0)], []]
+
+
+async def test_whoever_waits_is_told_once() -> None:
+    answered, refused = Item(0), Item(1)
+    answered.answer(NO_CONTENT)
+    refused.refuse(ValueError("wrong"))
+    for item in (answered, refused):
+        item.answer(NO_CONTENT)
+        item.refuse(ValueError("too late"))
+        item.context.run(item.refuse, ValueError("too late"))
+    assert answered.told == [(NO_CONTENT, None, 1)], "an answer needs no context"
+    ((answer, error, whose),) = refused.told
+    assert (answer, f"{error}", whose) == (None, "wrong", 1)
+
+
+async def test_a_refusal_may_come_out_of_the_context_itself() -> None:
+    item = Item(7)
+    item.context.run(item.refuse, ValueError("wrong"))
+    assert [whose for _, _, whose in item.told] == [7]
+
+
+async def test_an_answer_that_cannot_be_given_does_not_disturb_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def work(batch: list[Item]) -> None:
+        for item in batch:
+            item.answer(NO_CONTENT)
+
+    together, loop = Together(work), asyncio.get_running_loop()
+    items = [Item(0), Item(1), Item(2)]
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the connection is closed")
+
+    items[1]._done = fail
+    for item in items:
+        together.add(item, loop)
+    await turn()
+    assert [len(item.told) for item in items] == [1, 0, 1]
+    assert "the connection is closed" in caplog.text

@@ -33,6 +33,7 @@ from sage_native.gateway.routes import (
     sessions,
     signatures,
 )
+from sage_native.gateway.taskless import TasklessEndpoint
 from sage_native.observability.answered import RECORD_ROUTE
 from sage_native.observability.middleware import ROUTE_KEY, SESSION_KEY
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from sage_native.gateway.answers import Answer
     from sage_native.gateway.behind import Behind
     from sage_native.gateway.endpoint import Call
+    from sage_native.gateway.taskless import Begin
 
     _Work = Callable[[Call], Awaitable[Answer]]
 
@@ -66,8 +68,11 @@ PUBLIC_ROUTES: tuple[tuple[str, str, _Work | type[records.RecordEndpoint]], ...]
     ("POST", "/v1/signatures/verify-batch", signatures.verify_batch),
     ("GET", "/v1/dids/{did}", dids.show),
 )
-TASKLESS = ("/v1/handshake/initiate", "/v1/handshake/complete")
-"""Whose work waits for nothing, or for the store alone."""
+TASKLESS_POSTS: Mapping[str, Begin] = {
+    "/v1/handshake/initiate": handshake.begin_initiate,
+    "/v1/handshake/complete": handshake.begin_complete,
+}
+"""What servers that can may begin without a task."""
 HEALTH_ROUTES: tuple[tuple[str, str, _Work], ...] = (
     ("GET", "/v1/health", health.health),
     ("GET", "/v1/ready", health.ready),
@@ -115,7 +120,7 @@ class PublicApp:
         self._router = _starlette(routes, middleware, gateway if opens_gateway else None)
         # Browsers of other origins need the middleware on every way.
         self._has_shortcuts = not middleware
-        self.taskless: Mapping[str, Endpoint] = {}
+        self.taskless: Mapping[str, TasklessEndpoint] = {}
         self._records = records.RecordEndpoint(gateway)
         self._posts = {
             path: Endpoint(gateway, work)
@@ -123,7 +128,9 @@ class PublicApp:
             if method == "POST" and "{" not in path and not isinstance(work, type)
         }
         if self._has_shortcuts:
-            self.taskless = {path: self._posts[path] for path in TASKLESS}
+            self.taskless = {
+                path: TasklessEndpoint(gateway, begin) for path, begin in TASKLESS_POSTS.items()
+            }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

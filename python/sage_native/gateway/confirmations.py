@@ -10,40 +10,40 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import AuthenticationError
+from sage_native.gateway.answers import NO_CONTENT
 from sage_native.gateway.siblings import CONFIRMATION
-from sage_native.gateway.together import Together
+from sage_native.gateway.together import Asked, Together
 from sage_native.protocol import decode_json
 
 if TYPE_CHECKING:
-    from sage_native.gateway.answers import Answer
     from sage_native.gateway.gateway import Gateway
+    from sage_native.gateway.taskless import Done
     from sage_native.protocol import Session
 
 __all__ = ["Confirmation", "Confirmations"]
 
 
-class Confirmation:
+class Confirmation(Asked):
     """An M3 that is worked on.
 
     Attributes:
         text: Its JSON carrier.
-        stored: Done once the session is stored; its result is an answer if another worker gave it.
         session: The session, once it is known.
-        context: As of `Asked`.
     """
 
-    __slots__ = ("context", "session", "stored", "text")
+    __slots__ = ("session", "text")
 
-    def __init__(self, text: bytes, stored: asyncio.Future[Answer | None]) -> None:
+    def __init__(self, text: bytes, done: Done) -> None:
+        super().__init__(done, copy_context())
         self.text = text
-        self.stored = stored
         self.session: Session | None = None
-        self.context = copy_context()
 
-    def refuse(self, error: BaseException) -> None:
-        """Tell whoever waits of an error, if somebody still does."""
-        if not self.stored.done():
-            self.stored.set_exception(error)
+    def stored(self, error: BaseException | None) -> None:
+        """Take the outcome of storing the session."""
+        if error is None:
+            self.answer(NO_CONTENT)
+        else:
+            self.refuse(error)
 
 
 class Confirmations:
@@ -57,15 +57,16 @@ class Confirmations:
         self._gateway = gateway
         self._together: Together[Confirmation] = Together(self._work)
 
-    def ask(self, text: bytes) -> Confirmation:
-        """Take an M3 in its JSON carrier.
+    def begin(self, text: bytes, done: Done) -> Confirmation:
+        """Take an M3.
 
-        Returns:
-            What its ``stored`` is to be awaited of.
+        Args:
+            text: Its JSON carrier.
+            done: Called once: with 204 once the session is stored, with the answer of another
+                worker, or with what `SessionManager.confirm` raises.
         """
-        loop = asyncio.get_running_loop()
-        asked = Confirmation(text, loop.create_future())
-        self._together.add(asked, loop)
+        asked = Confirmation(text, done)
+        self._together.add(asked, asyncio.get_running_loop())
         return asked
 
     def _work(self, gathered: list[Confirmation]) -> None:
@@ -86,5 +87,4 @@ class Confirmations:
         answer = await self._gateway.siblings.hand_over(CONFIRMATION, message[:16], message)
         if answer is None:
             raise error
-        if not asked.stored.done():
-            asked.stored.set_result(answer)
+        asked.answer(answer)

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from contextvars import Context
     from ipaddress import IPv4Network, IPv6Network
 
-    from sage_native.gateway.endpoint import Endpoint
     from sage_native.gateway.heads import RequestHead
+    from sage_native.gateway.taskless import TasklessEndpoint
     from sage_native.gateway.watch import Watch
 
 __all__ = ["HEAD_S", "MAX_HEAD_LEN", "UNREAD_S", "SweptProtocol", "sweep_for_ever"]
@@ -102,7 +102,7 @@ class SweptProtocol(HttpToolsProtocol):
     # Who watches the requests.
     watch: Watch | None = None
     # What answers a POST to a path without a task, if its request is whole.
-    taskless: Mapping[str, Endpoint] = MappingProxyType({})
+    taskless: Mapping[str, TasklessEndpoint] = MappingProxyType({})
 
     # Whether the parser stands before the beginning of a request, and how many have begun.
     _is_between = True
@@ -121,7 +121,7 @@ class SweptProtocol(HttpToolsProtocol):
         unread_s: float = UNREAD_S,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
         watch: Watch | None = None,
-        taskless: Mapping[str, Endpoint] | None = None,
+        taskless: Mapping[str, TasklessEndpoint] | None = None,
     ) -> type[SweptProtocol]:
         """Return the class with the limits of one worker."""
         places = Places(max_connections, trusted=trusted_proxies)

@@ -20,15 +20,14 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from sage_native.gateway.answers import tell_of_problem
-from sage_native.gateway.taskless import run_taskless
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 
     from sage_native.gateway.answers import Answer
     from sage_native.gateway.connections import SweptProtocol
-    from sage_native.gateway.endpoint import Endpoint
     from sage_native.gateway.heads import AnswerHead
+    from sage_native.gateway.taskless import TasklessEndpoint
 
     Message = MutableMapping[str, Any]
     Application = Callable[..., Awaitable[object]]
@@ -149,11 +148,11 @@ class Cycle:
             sent_len = None if self._head is None else self._head.body_len
             watch.note((self.scope, self._status, sent_len, begun_s, perf_counter(), error))
 
-    def run_taskless(self, endpoint: Endpoint) -> None:
+    def run_taskless(self, endpoint: TasklessEndpoint) -> None:
         """Have an endpoint answer, as ``run`` would, without a task; its request came whole."""
         watch = self._protocol.watch
         if watch is None:
-            run_taskless(endpoint.answer(self.scope, self.receive), self._take)
+            endpoint.begin(self.scope, self._take)
             return
         begun_s = perf_counter()
         context = copy_context()
@@ -162,19 +161,16 @@ class Cycle:
             self._protocol.run_in_task(self.run(traced, begun_s=begun_s), context)
             return
 
-        def take(answer: Answer | None, error: BaseException | None) -> None:
-            self._take(answer, error)
+        def take(answer: Answer | None) -> None:
+            self._take(answer)
             sent_len = None if self._head is None else self._head.body_len
-            watch.note((self.scope, self._status, sent_len, begun_s, perf_counter(), error))
+            watch.note((self.scope, self._status, sent_len, begun_s, perf_counter(), None))
 
-        context.run(run_taskless, endpoint.answer(self.scope, self.receive), take)
+        context.run(endpoint.begin, self.scope, take)
 
-    def _take(self, answer: Answer | None, error: BaseException | None) -> None:
+    def _take(self, answer: Answer | None) -> None:
         """Write the answer of an endpoint, if its client is still there."""
-        if error is not None:
-            _logger.error("the application failed", exc_info=error)
-            self._fail()
-        elif not self.disconnected:
+        if not self.disconnected:
             if answer is None:
                 _logger.error("the application has no answer")
                 self._fail()

@@ -136,25 +136,22 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = await self.answer(scope, receive)
-        if answer is not None:
-            await send_answer(scope, send, answer)
-
-    async def answer(self, scope: Scope, receive: Receive) -> Answer | None:
-        """Return the answer to one request; None if its client is gone."""
         gateway = self._gateway
         call = Call(gateway, scope, receive)
+        answer: Answer | None
         try:
             if self._is_counted:
                 gateway.pacing.request(scope)
                 if scope["method"] != "POST":  # else once its body is there
                     call.enter()
-            return await self._work(call)
+            answer = await self._work(call)
         except Exception as error:  # noqa: BLE001 - what it is decides what is said
-            return answer_of(error, gateway, scope)
+            answer = answer_of(error, gateway, scope)
         finally:
             if call.has_place:
                 gateway.in_flight.leave()
+        if answer is not None:
+            await send_answer(scope, send, answer)
 
 
 def answer_of(error: Exception, gateway: Gateway, scope: Scope) -> Answer | None:

@@ -2,9 +2,9 @@
 
 What costs most of an M1, verifying, agreeing and signing, costs less if it is done side by side::
 
-    read ─▶ ask ─▶ keys ─▶ authenticated ─▶ nonce admitted ─▶ accepted
-                     │                          │
-                     └─ if the registry must look them up, or the store must admit it: later, alone
+    read ─▶ gathered ─▶ keys ─▶ authenticated ─▶ nonce admitted ─▶ accepted
+                          │                          │
+                          └─ if the registry must look, or the store must admit it: later, alone
 
 Each is answered or refused by itself, whatever becomes of the others, and the order of work on each
 is that of docs/protocol.md, "Order of work on M1".
@@ -19,56 +19,42 @@ from typing import TYPE_CHECKING
 
 from sage_native.exceptions import AuthenticationError
 from sage_native.gateway.answers import json_answer
-from sage_native.gateway.together import Together
-from sage_native.protocol import authenticate_many, encode_json
+from sage_native.gateway.together import Asked, Together
+from sage_native.protocol import authenticate_many, decode_json, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from sage_native.gateway.answers import Answer
     from sage_native.gateway.gateway import Gateway
+    from sage_native.gateway.taskless import Done
     from sage_native.keys import VerifyingKey
     from sage_native.protocol import Request
 
 __all__ = ["Initiation", "Initiations"]
 
 
-class Initiation:
+class Initiation(Asked):
     """An M1 that is worked on.
 
     Attributes:
         request: What was read of it.
         client_did: Who claims to call.
         arrived_s: When it came, on the clock of ``time.perf_counter``; None if nobody listens.
-        answer: What becomes of it.
         keys: Those of the client, once they are known.
-        context: As of `Asked`.
     """
 
-    __slots__ = ("answer", "arrived_s", "client_did", "context", "keys", "request")
+    __slots__ = ("arrived_s", "client_did", "keys", "request")
 
-    def __init__(
-        self,
-        request: Request,
-        client_did: str,
-        arrived_s: float | None,
-        answer: asyncio.Future[Answer],
-    ) -> None:
+    def __init__(self, request: Request, arrived_s: float | None, done: Done) -> None:
+        super().__init__(done, copy_context())
         self.request = request
-        self.client_did = client_did
+        self.client_did = request.client_did
         self.arrived_s = arrived_s
-        self.answer = answer
         self.keys: Sequence[VerifyingKey] = ()
-        self.context = copy_context()
-
-    def refuse(self, error: BaseException) -> None:
-        """Tell whoever waits of an error, if somebody still does."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
 
 
 class Initiations:
-    """Answers M1s that were read.
+    """Answers M1s.
 
     Args:
         gateway: What it works with.
@@ -78,24 +64,30 @@ class Initiations:
         self._gateway = gateway
         self._together: Together[Initiation] = Together(self._work)
 
-    def ask(
-        self, request: Request, client_did: str, arrived_s: float | None = None
-    ) -> asyncio.Future[Answer]:
-        """Take a request.
+    def begin(self, text: bytes, arrived_s: float | None, done: Done) -> Request:
+        """Read an M1, and have it answered.
 
         Args:
-            request: What ``Identities.read`` returned.
-            client_did: Who claims to call.
+            text: Its JSON carrier.
             arrived_s: As of ``SessionManager.accept``.
+            done: Called once with the answer, or with what ``Request.authenticate``,
+                ``RequestNonces.admit``, ``SessionManager.accept`` or the pacing of clients raises.
 
         Returns:
-            What becomes of it: an answer or an error, as ``Request.authenticate``,
-            ``RequestNonces.admit``, ``SessionManager.accept`` and the pacing of clients raise it.
+            What was read.
+
+        Raises:
+            HandshakeError: As ``Identities.read``; ``done`` is not called.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer] = loop.create_future()
-        self._together.add(Initiation(request, client_did, arrived_s, answer), loop)
-        return answer
+        gateway = self._gateway
+        now_ms = time.time_ns() // 1_000_000
+        request = gateway.identities.read(
+            decode_json("initiate", text),
+            require_challenge=gateway.challenges.demands(now_ms),
+            now_ms=now_ms,
+        )
+        self._together.add(Initiation(request, arrived_s, done), asyncio.get_running_loop())
+        return request
 
     def _work(self, gathered: list[Initiation]) -> None:
         # One place for all: until they are done nothing else is worked on.
@@ -166,5 +158,4 @@ class Initiations:
                 continue
             message, session = outcome
             gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
-            if not asked.answer.done():
-                asked.answer.set_result(json_answer(encode_json("accept", message)))
+            asked.answer(json_answer(encode_json("accept", message)))

@@ -1,67 +1,68 @@
-"""Coroutines that run without a task.
+"""Endpoints without a task: a request is begun where it arrives, and answered where its answer is.
 
 A task of its own costs a request some microseconds: it is made, put into the event loop's queue,
-entered in the list of all tasks and taken out again. Where little is waited for that buys nothing:
-the coroutine can be driven from where the request arrived, and later from where the answer does
-that it waits for.
-
-Who runs like that has no current task: `asyncio.timeout` refuses it, and it cannot be cancelled.
+entered in the list of all tasks and taken out again. Where there is nothing to wait for but the end
+of a turn, or the store, that buys nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sage_native.gateway.endpoint import answer_of
+from sage_native.gateway.problems import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
+    from typing import TypeAlias
 
-__all__ = ["run_taskless"]
+    from starlette.types import Scope
 
-T = TypeVar("T")
+    from sage_native.gateway.answers import Answer
+    from sage_native.gateway.gateway import Gateway
+
+    Done: TypeAlias = Callable[[Answer | None, BaseException | None], None]
+    Reply: TypeAlias = Callable[[Answer | None], None]
+    Begin: TypeAlias = Callable[[Gateway, Scope, Done], None]
+
+__all__ = ["TasklessEndpoint"]
 
 
-def run_taskless(
-    coroutine: Coroutine[Any, Any, T], done: Callable[[T | None, BaseException | None], object]
-) -> None:
-    """Run a coroutine as far as it comes, and go on whenever what it waits for is done.
+class TasklessEndpoint:
+    """What `Endpoint` is with a task: the bucket of the address, the work, and its answer.
 
     Args:
-        coroutine: It may wait for futures of the running loop, and for whatever waits for such.
-        done: Called once, perhaps before this returns, with what it returned and None, or with None
-            and what it raised.
-
-    Cost: 0.2 µs if it waits for nothing.
+        gateway: What it works with.
+        begin: Begins the endpoint's own work on a request whose body is in the scope. It calls what
+            it is given once, with the answer or with what was raised, now or later, in the context
+            of the request.
     """
-    try:
-        waits_for = coroutine.send(None)
-    except StopIteration as ended:
-        done(ended.value, None)
-    except BaseException as error:  # noqa: BLE001 - handed on
-        done(None, error)
-    else:
-        _Waiting(coroutine, done).wait_for(waits_for)
 
+    def __init__(self, gateway: Gateway, begin: Begin) -> None:
+        self._gateway = gateway
+        self._begin = begin
 
-class _Waiting(Generic[T]):
-    __slots__ = ("_coroutine", "_done")
+    def begin(self, scope: Scope, reply: Reply) -> None:
+        """Begin to answer one request.
 
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, T],
-        done: Callable[[T | None, BaseException | None], object],
-    ) -> None:
-        self._coroutine = coroutine
-        self._done = done
-
-    def wait_for(self, what: Any) -> None:  # noqa: ANN401 - what coroutines hand to their loop
-        if what is None:  # one turn of the loop
-            asyncio.get_running_loop().call_soon(self._go_on)
+        Args:
+            scope: Of the request, which came whole.
+            reply: Called once with the answer; None if the client is gone.
+        """
+        done = partial(self._done, scope, reply)
+        try:
+            self._gateway.pacing.request(scope)
+        except Exception as error:  # noqa: BLE001 - what it is decides what is said
+            done(None, error)
         else:
-            # The two steps of a task: the future was told that somebody would wait.
-            what._asyncio_future_blocking = False  # noqa: SLF001
-            what.add_done_callback(self._go_on)
+            self._begin(self._gateway, scope, done)
 
-    def _go_on(self, _: object = None) -> None:
-        # The future itself returns or raises what became of it.
-        run_taskless(self._coroutine, self._done)
+    def _done(
+        self, scope: Scope, reply: Reply, answer: Answer | None, error: BaseException | None
+    ) -> None:
+        if isinstance(error, Exception):
+            answer = answer_of(error, self._gateway, scope)
+        elif error is not None:  # what was waited for was cancelled
+            answer = problem("internal_error")
+        reply(answer)

@@ -8,11 +8,16 @@ alone: the turn is over when the loop has looked at every connection once.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from sage_native.events import report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
+
+    from sage_native.gateway.answers import Answer
+    from sage_native.gateway.taskless import Done
 
 __all__ = ["Asked", "Together"]
 
@@ -20,18 +25,37 @@ MAX_COUNT = 64
 """The most that is worked on together, a millisecond or two."""
 
 
-class Asked(Protocol):
+class Asked:
     """Something that was asked, and whoever waits for its answer.
 
-    Attributes:
+    Args:
+        done: Called once, with the answer or with what was raised.
         context: That of whoever asked. What concerns this one alone is done in it, so that lines,
             events and spans are those of its request.
     """
 
-    context: Context
+    __slots__ = ("_done", "context")
+
+    def __init__(self, done: Done, context: Context) -> None:
+        self._done: Done | None = done
+        self.context = context
+
+    def answer(self, answer: Answer) -> None:
+        """Answer whoever waits, unless he was told before."""
+        self._tell(answer, None)
 
     def refuse(self, error: BaseException) -> None:
-        """Tell whoever waits of an error, if somebody still does."""
+        """Tell whoever waits of an error, unless he was told before."""
+        # Not in the context itself: this may be called from there.
+        self.context.copy().run(self._tell, None, error)
+
+    def _tell(self, answer: Answer | None, error: BaseException | None) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            try:
+                done(answer, error)
+            except Exception as raised:  # noqa: BLE001 - not the trouble of those who wait, too
+                report(done, raised, "Exception ignored in")
 
 
 Item = TypeVar("Item", bound=Asked)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sage_native import events
 from sage_native.exceptions import (
@@ -31,12 +31,12 @@ from sage_native.exceptions import (
 )
 from sage_native.sessions import over
 from sage_native.sessions.outcomes import outcome_of
-from sage_native.sessions.waiters import Waiters
+from sage_native.sessions.waiters import Waiters, waiting
 from sage_native.storage.base import now_or_clock
 from sage_native.storage.rows import SessionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from sage_native.dids import DidRegistry
     from sage_native.protocol import Session
@@ -81,18 +81,18 @@ class Maker:
             CapacityError: The client has its most sessions.
             StorageError: It could not be stored. The session has ended, whatever is raised.
         """
-        stored = asyncio.get_running_loop().create_future()
+        waiter, stored = waiting()
         self.begin_confirm(session, session.session_id, stored, now_ms)
-        await stored
+        await waiter
 
     def begin_confirm(
         self,
         session: Session,
         session_id: str,
-        stored: asyncio.Future[Any],
+        stored: Callable[[BaseException | None], object],
         now_ms: int | None = None,
     ) -> None:
-        """Begin what ``confirm`` does; ``stored`` is done when it is, unless it is done before."""
+        """Begin what ``confirm`` does; ``stored`` is called when it is done, with its error."""
         waiters = self._making.get(session_id)
         if waiters is None:
             waiters = self._begin_confirm(session, session_id, now_ms)

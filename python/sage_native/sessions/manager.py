@@ -26,9 +26,8 @@ The manager belongs to one event loop.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sage_native import events
 from sage_native.exceptions import (
@@ -50,10 +49,11 @@ from sage_native.sessions.policy import SessionPolicy
 from sage_native.sessions.rekeying import Rekeyer
 from sage_native.sessions.served import Served
 from sage_native.sessions.upkeep import Upkeep
+from sage_native.sessions.waiters import waiting
 from sage_native.storage.rows import check_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
     from sage_native.dids import DidRegistry
@@ -173,7 +173,7 @@ class SessionManager:
         """Answer M1s as ``accept`` does, each by itself, for a fraction of what that costs.
 
         Args:
-            asked: The requests, all of one responder, and when each arrived.
+            asked: The requests, and when each arrived.
             now_ms: The time; the clock is asked if it is left out.
 
         Returns:
@@ -201,17 +201,25 @@ class SessionManager:
             else:
                 of_client[client_did] += 1
                 refused.append(None)
-        accepted = iter(
-            accept_many(
-                [request for (request, _), error in zip(asked, refused, strict=True) if not error],
-                lifetime_s=self._policy.lifetime_s,
-                idle_timeout_s=self._policy.idle_timeout_s,
-                now_ms=now_ms,
+        # By responder: there are two while an identity is being replaced.
+        taken: dict[bytes, list[Request]] = {}
+        for (request, _), refusal in zip(asked, refused, strict=True):
+            if refusal is None:
+                taken.setdefault(request.server_key, []).append(request)
+        accepted = {
+            server_key: iter(
+                accept_many(
+                    requests,
+                    lifetime_s=self._policy.lifetime_s,
+                    idle_timeout_s=self._policy.idle_timeout_s,
+                    now_ms=now_ms,
+                )
             )
-        )
+            for server_key, requests in taken.items()
+        }
         return [
-            error or self._kept(next(accepted), arrived_s, now_ms)
-            for (_, arrived_s), error in zip(asked, refused, strict=True)
+            refusal or self._kept(next(accepted[request.server_key]), arrived_s, now_ms)
+            for (request, arrived_s), refusal in zip(asked, refused, strict=True)
         ]
 
     def _kept(
@@ -251,27 +259,31 @@ class SessionManager:
             StorageError: It could not be stored, so it is ended. Or it was confirmed before, and
                 its store has not answered for too long.
         """
-        stored = asyncio.get_running_loop().create_future()
+        waiter, stored = waiting()
         session = self.begin_confirm(message, stored, now_ms=now_ms)
-        await stored
+        await waiter
         return session
 
     def begin_confirm(
-        self, message: bytes, stored: asyncio.Future[Any], *, now_ms: int | None = None
+        self,
+        message: bytes,
+        stored: Callable[[BaseException | None], object],
+        *,
+        now_ms: int | None = None,
     ) -> Session:
         """Take a client's M3, as ``confirm`` does, and wait for nothing.
 
         Args:
             message: M3 in its binary carrier, 48 or 112 bytes.
-            stored: Of the running loop; it is done once the session is stored, or has what
-                ``confirm`` would have raised then.
+            stored: Called once the session is stored, with None, or with what ``confirm`` would
+                have raised then.
             now_ms: The time; the clock is asked if it is left out.
 
         Returns:
             The session.
 
         Raises:
-            SageError: As ``confirm``, where no store need be asked; ``stored`` is left alone.
+            SageError: As ``confirm``, where no store need be asked; ``stored`` is not called.
         """
         if len(message) not in M3_LENS:
             raise HandshakeError("confirmation must be 48 or 112 bytes long")
@@ -285,7 +297,7 @@ class SessionManager:
         else:
             if self._upkeep.in_doubt:
                 self._upkeep.check()
-            stored.set_result(None)
+            stored(None)
         return session
 
     async def create(

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-__all__ = ["Waiters"]
+from sage_native.events import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    Tell: TypeAlias = Callable[[BaseException | None], object]
+
+__all__ = ["Waiters", "waiting"]
 
 
 class Waiters:
@@ -21,28 +30,41 @@ class Waiters:
     work: asyncio.Task[None] | None = None
 
     def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[Any]] = []
+        self._waiting: list[Tell] = []
 
     async def wait(self) -> None:
         """Wait for the outcome, and return or raise it."""
-        waiter = asyncio.get_running_loop().create_future()
-        self.add(waiter)
+        waiter, tell = waiting()
+        self.add(tell)
         await waiter
 
-    def add(self, waiter: asyncio.Future[Any]) -> None:
-        """Have a future of the running loop settled with the outcome, unless it is done before."""
-        self._waiting.append(waiter)
+    def add(self, tell: Tell) -> None:
+        """Have something called with what was raised, or None."""
+        self._waiting.append(tell)
 
     def settle(self, outcome: asyncio.Future[None]) -> None:
         """Tell those who wait what became of something that is done."""
         # Looked at in any case: nobody may be left to be told of an error.
-        error = None if outcome.cancelled() else outcome.exception()
-        for waiter in self._waiting:
-            if waiter.done():
-                continue
-            if outcome.cancelled():
-                waiter.cancel()
-            elif error is not None:
-                waiter.set_exception(error)
-            else:
-                waiter.set_result(None)
+        error = asyncio.CancelledError() if outcome.cancelled() else outcome.exception()
+        for tell in self._waiting:
+            try:
+                tell(error)
+            except Exception as raised:  # noqa: BLE001 - not the trouble of the others
+                report(tell, raised, "Exception ignored in")
+
+
+def waiting() -> tuple[asyncio.Future[None], Tell]:
+    """Return a future of the running loop, and what settles it unless it is done before."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    return waiter, partial(_settle, waiter)
+
+
+def _settle(waiter: asyncio.Future[None], error: BaseException | None) -> None:
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    elif isinstance(error, asyncio.CancelledError):
+        waiter.cancel()
+    else:
+        waiter.set_exception(error)

@@ -351,6 +351,12 @@ impl Request {
         self.with(|request| PyBytes::new(py, request.client_key().as_bytes()))
     }
 
+    /// This responder's own verifying key, 32 bytes: the one that the caller means.
+    #[getter]
+    fn server_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.with(|request| PyBytes::new(py, request.server_key().as_bytes()))
+    }
+
     /// The request nonce, 32 bytes, to be admitted once for each client DID.
     #[getter]
     fn nonce<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

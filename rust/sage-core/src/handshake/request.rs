@@ -83,6 +83,12 @@ impl Request {
         &self.server_did
     }
 
+    /// The key of the responder that read it.
+    #[must_use]
+    pub fn server_key(&self) -> &VerifyingKey {
+        &self.server_key
+    }
+
     /// The request nonce, to be admitted once per client DID.
     #[must_use]
     pub fn nonce(&self) -> &[u8; 32] {
