@@ -81,9 +81,9 @@ async def test_observers_are_told_of_all_that_ended_at_once() -> None:
         assert current_scope.get() is scope
     assert watch.in_flight_count == 3
     failed = (scopes[1], None, None, 2.0, 2.25, RuntimeError())
-    watch.note((scopes[0], 200, 10, 1.0, 1.5, None))
-    watch.note(failed)
-    watch.note((scopes[2], 200, 112, 3.0, 3.125, None))
+    watch.note(scopes[0], 200, 10, 1.0, 1.5, None)
+    watch.note(*failed)
+    watch.note(scopes[2], 200, 112, 3.0, 3.125, None)
     assert watch.in_flight_count == 0
     assert many.told == []
     async with asyncio.timeout(20):
@@ -95,7 +95,7 @@ async def test_observers_are_told_of_all_that_ended_at_once() -> None:
     watch.tell()
     assert (len(many.told), len(many.records)) == (1, 1)
     assert watch.in_flight_count == 0
-    watch.note((scopes[0], 200, 10, 4.0, 4.5, None))
+    watch.note(scopes[0], 200, 10, 4.0, 4.5, None)
     async with asyncio.timeout(20):
         while len(many.told) == 1:
             await asyncio.sleep(0.001)
@@ -108,8 +108,8 @@ async def test_of_a_record_that_was_answered_nothing_is_kept_but_what_its_line_s
     plain, told = scope_of(**KNOWN), scope_of(**KNOWN)
     told.update({"sage.span": ids, "sage.request_id": "named"})
     gone = [weakref.ref(one) for one in (plain, told)]
-    watch.note((plain, 200, 112, 1.0, 1.5, None))
-    watch.note((told, 200, 112, 2.0, 2.5, None))
+    watch.note(plain, 200, 112, 1.0, 1.5, None)
+    watch.note(told, 200, 112, 2.0, 2.5, None)
     del plain, told
     assert [one() for one in gone] == [None, None]
     watch.tell()
@@ -142,7 +142,7 @@ async def test_what_is_no_answered_record_is_told_of_in_whole(
     watch = Watch(app, [many])
     members, status, sent_len, error = other
     ended = (scope_of(**members), status, sent_len, 1.0, 1.5, error)
-    watch.note(ended)
+    watch.note(*ended)
     watch.tell()
     assert many.told == [[ended]]
     assert many.records == []
@@ -153,8 +153,8 @@ async def test_an_observer_that_raises_keeps_nothing_from_the_others(
 ) -> None:
     many, broken = Many(), Broken()
     watch = Watch(app, [broken, many])
-    watch.note((scope_of(), 200, 0, 1.0, 1.5, None))
-    watch.note((scope_of(**KNOWN), 200, 0, 1.0, 1.5, None))
+    watch.note(scope_of(), 200, 0, 1.0, 1.5, None)
+    watch.note(scope_of(**KNOWN), 200, 0, 1.0, 1.5, None)
     watch.tell()
     assert (len(many.told), len(many.records)) == (1, 1)
     assert [(one.name, one.getMessage()) for one in caplog.records] == [

@@ -71,6 +71,7 @@ class Cycle:
         "_left_len",
         "_owes_continue",
         "_protocol",
+        "_said_len",
         "_status",
         "body",
         "disconnected",
@@ -102,6 +103,7 @@ class Cycle:
         self._event: asyncio.Event | None = None
         self._head: AnswerHead | None = None
         self._status: int | None = None
+        self._said_len: int | None = None
         self._is_begun = False
 
     def came(self, data: bytes) -> None:
@@ -145,8 +147,7 @@ class Cycle:
                 _logger.error("the application returned %r, its answer not complete", result)
                 self._fail()
         if watch is not None:
-            sent_len = None if self._head is None else self._head.body_len
-            watch.note((self.scope, self._status, sent_len, begun_s, perf_counter(), error))
+            watch.note(self.scope, self._status, self._said_len, begun_s, perf_counter(), error)
 
     def run_taskless(self, endpoint: TasklessEndpoint) -> None:
         """Have an endpoint answer, as ``run`` would, without a task; its request came whole."""
@@ -163,8 +164,7 @@ class Cycle:
 
         def take(answer: Answer | None) -> None:
             self._take(answer)
-            sent_len = None if self._head is None else self._head.body_len
-            watch.note((self.scope, self._status, sent_len, begun_s, perf_counter(), None))
+            watch.note(self.scope, self._status, self._said_len, begun_s, perf_counter(), None)
 
         context.run(endpoint.begin, self.scope, take)
 
@@ -226,7 +226,8 @@ class Cycle:
             self._go_on(message.get("body", b""), more=message.get("more_body", False))
 
     def _start(self, status: int, headers: Iterable[Sequence[bytes]]) -> None:
-        self._head = self._protocol.answer_heads.of(status, headers)
+        self._head = head = self._protocol.answer_heads.of(status, headers)
+        self._said_len = head.body_len
         self._status = status
         self.response_started = True
         self._owes_continue = False
@@ -259,7 +260,7 @@ class Cycle:
         assert head is not None  # noqa: S101 - it was started
         self.keep_alive = self.keep_alive and not head.closes
         self._is_chunked = head.is_chunked
-        self._left_len = head.body_len or 0
+        self._left_len = self._said_len or 0
         opening = head.lines + self._protocol.said_always()
         if not (self.keep_alive or head.closes):
             opening += b"connection: close\r\n"

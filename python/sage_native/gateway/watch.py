@@ -109,17 +109,33 @@ class Watch:
                 return self._traced
         return None
 
-    def note(self, ended: Ended) -> None:
-        """Take a request that is over."""
-        scope, status, sent_len, started_s, ended_s, error = ended
+    def note(  # noqa: PLR0913, PLR0917 - a tuple of them would be made for each record and taken apart
+        self,
+        scope: Scope,
+        status: int | None,
+        sent_len: int | None,
+        begun_s: float,
+        ended_s: float,
+        error: BaseException | None,
+    ) -> None:
+        """Take a request that is over.
+
+        Args:
+            scope: Its scope.
+            status: What was answered, if anything was.
+            sent_len: How long the answer is, if that was said.
+            begun_s: When it began, on the clock of ``time.perf_counter``.
+            ended_s: When it was over.
+            error: What the application raised.
+        """
         session_id = scope.get(SESSION_KEY)
         if session_id is None or status != RECORD_STATUS or sent_len is None or error is not None:
-            self._ended.append(ended)
+            self._ended.append((scope, status, sent_len, begun_s, ended_s, error))
         else:
             # Who has a span has a name.
             name = scope.get(REQUEST_ID_KEY)
             span = None if name is None else scope.get(SPAN_KEY)
-            self._records.append((session_id, sent_len, started_s, ended_s, name, span))
+            self._records.append((session_id, sent_len, begun_s, ended_s, name, span))
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(LATE_S, self.tell)
