@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import weakref
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace import SpanProcessor
 
 from sage_native.gateway.watch import Watch
 from sage_native.observability.answered import ended_of
@@ -15,6 +17,8 @@ from sage_native.observability.context import current_scope
 from sage_native.observability.middleware import RequestMiddleware
 from sage_native.observability.tracing import TracingObserver, start_tracing, trace_ids
 from sage_native.observability.tracing.gaps import NEVER, draw_gap
+from sage_native.observability.tracing.traceparent import spelt_parent
+from tests.observability.otlp import receiver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,18 +175,76 @@ async def test_a_part_of_the_requests_is_traced_and_all_have_a_trace(
     random.seed(rate)
     with start_tracing("http://127.0.0.1:1/v1/traces", sample_rate=rate) as tracing:
         watch = Watch(app, [], tracing=TracingObserver(tracing, unsampled_paths=("/quiet",)))
-        traced_count, ids = 0, []
+        traced_count, traces = 0, set()
         for _ in range(3000):
-            scope = scope_of(**watch.members)
-            answers = watch.begin(scope)
-            assert answers is None or isinstance(answers, RequestMiddleware)
-            traced_count += answers is not None
-            if answers is None:
-                ids.append(trace_ids())
+            context = copy_context()  # as that of a task
+            answers = context.run(watch.begin, scope_of(**watch.members))
+            assert answers in {None, app}
+            traced_count += answers is app
+            ids = context.run(trace_ids)
+            assert ids is not None
+            assert (ids.is_sampled, ids.span_id is not None) == (answers is app, answers is app)
+            traces.add(ids.trace_id)
         assert least <= traced_count <= most
-        assert len({one.trace_id for one in ids if one is not None}) == 3000 - traced_count
+        assert len(traces) == 3000
         for _ in range(100):
             assert watch.begin(scope_of() | {"path": "/quiet"}) is None
+
+
+async def test_the_span_of_a_traced_request_ends_with_it() -> None:
+    """Of a record, whose line has its ids, and of one that failed, whose scope has them."""
+    many, scopes = Many(), [scope_of(**KNOWN), scope_of(**{"sage.route": "/v1/x"})]
+    with receiver() as taker:
+        with start_tracing(taker.url) as tracing:
+            watch = Watch(app, [many], tracing=TracingObserver(tracing, listener="admin"))
+            for scope in scopes:
+                assert copy_context().run(watch.begin, scope) is app
+            watch.note(scopes[0], 200, 112, 1.0, 1.5, None)
+            watch.note(scopes[1], None, None, 1.0, 1.5, ZeroDivisionError("secret"))
+            watch.tell()
+        spans = taker.spans()
+    assert [one.name for one in spans] == [f"POST {ROUTE}", "POST /v1/x"]
+    assert [one.failed for one in spans] == [False, True]
+    assert spans[1].attributes["error.type"] == "ZeroDivisionError"
+    ids = [(one.trace_id, one.span_id) for one in spans]
+    names = [one.attributes["sage.request_id"] for one in spans]
+    assert many.records == [[(SESSION_ID, 112, 1.0, 1.5, names[0], ids[0])]]
+    assert (scopes[1]["sage.span"], scopes[1]["sage.request_id"]) == (ids[1], names[1])
+    for one in spans:
+        assert one.attributes["sage.listener"] == "admin"
+
+
+async def test_who_has_to_do_with_another_trace_goes_through_the_middleware() -> None:
+    parent = (b"traceparent", spelt_parent(7, 8, 1))
+    with start_tracing("http://127.0.0.1:1/v1/traces") as tracing:
+        watch = Watch(app, [], tracing=TracingObserver(tracing))
+        linked = watch.begin(scope_of() | {"headers": [parent]})
+        believing = Watch(app, [], tracing=TracingObserver(tracing, believes=lambda _: True))
+        continued = believing.begin(scope_of() | {"headers": [parent]})
+        tracing.provider.add_span_processor(SpanProcessor())
+        seen = watch.begin(scope_of())
+    for one in (linked, continued, seen):
+        assert isinstance(one, RequestMiddleware)
+
+
+@pytest.mark.parametrize("at", ["begin_alone", "end_alone"])
+async def test_trouble_with_a_span_is_not_that_of_the_request(
+    at: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError(at)
+
+    many, scope = Many(), scope_of(**KNOWN)
+    with start_tracing("http://127.0.0.1:1/v1/traces") as tracing:
+        observer = TracingObserver(tracing)
+        monkeypatch.setattr(observer, at, refuse)
+        watch = Watch(app, [many], tracing=observer)
+        copy_context().run(watch.begin, scope)
+        watch.note(scope, 200, 112, 1.0, 1.5, None)
+        watch.tell()
+    assert [record[:4] for record in many.records[0]] == [(SESSION_ID, 112, 1.0, 1.5)]
+    (reported,) = (one for one in caplog.records if one.levelname != "DEBUG")
+    assert reported.getMessage() == "Exception ignored in the request observer TracingObserver"
 
 
 async def test_who_is_trusted_names_every_request_whether_it_is_traced_or_not() -> None:
@@ -194,8 +256,12 @@ async def test_who_is_trusted_names_every_request_whether_it_is_traced_or_not() 
         for number in range(1000):
             scope = scope_of() | {"path": "/trusted" if number % 2 else "/"}
             scope["headers"] = [(b"x-request-id", b"n-%d" % number)]
-            traced_count += watch.begin(scope) is not None
-            assert scope.get("sage.request_id") == (f"n-{number}" if number % 2 else None)
+            is_traced = copy_context().run(watch.begin, scope) is app
+            traced_count += is_traced
+            if number % 2:
+                assert scope["sage.request_id"] == f"n-{number}"
+            else:
+                assert ("sage.request_id" in scope) == is_traced
         assert 60 <= traced_count <= 140
 
 

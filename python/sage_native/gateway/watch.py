@@ -4,8 +4,9 @@ An answer costs a worker some thirty microseconds, and a coroutine around the ap
 calls for each observer, would be a fifth of that. So the server notes what a request was, in one
 tuple, and observers are told of all that ended in the last hundredth of a second, one after the
 other: what is done many times in a row is done in half the time. Records that were answered are
-noted in a smaller tuple, without their scope (`AnsweredRecord`). Only a request whose trace is
-sampled goes through a `RequestMiddleware`, since what happens inside it must know of its span.
+noted in a smaller tuple, without their scope (`AnsweredRecord`). A request whose trace is sampled
+has a span that is current until its task ends; only one that has to do with somebody else's trace
+goes through a `RequestMiddleware`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ __all__ = ["Watch"]
 
 LATE_S: Final = 0.01
 """How much later than its end observers are told of a request."""
+_SPAN_KEY: Final = "sage.request_span"
+"""In the scope: the span that is begun here and ended here."""
+_IGNORED: Final = "Exception ignored in the request observer"
 
 
 class Watch:
@@ -67,6 +71,7 @@ class Watch:
         tracing: TracingObserver | None = None,
         trusts: Callable[[Scope], bool] | None = None,
     ) -> None:
+        self._app = app
         self.members: dict[str, None] = {} if tracing is None else {TRACE_KEY: None}
         self._observers = tuple(observers)
         self._tracing = tracing
@@ -91,7 +96,7 @@ class Watch:
         """Begin to watch a request, in the task that answers it.
 
         Returns:
-            What shall answer it in place of the application; None for the application itself.
+            What shall answer it, in a task of its own; None for whatever answers it otherwise.
         """
         # Here and in `note` each step is one of every request: what is rare stands elsewhere.
         count = self.begun_count = self.begun_count + 1
@@ -106,8 +111,33 @@ class Watch:
             if self._trusts is None:
                 self._looks_at = self._asks_at
             if self._tracing.selects(scope):
-                return self._traced
+                return self._begin_traced(scope)
         return None
+
+    def _begin_traced(self, scope: Scope) -> ASGIApp | None:
+        assert self._tracing is not None  # noqa: S101 - who else selects it
+        try:
+            span = self._tracing.begin_alone(scope)
+        except Exception as error:  # noqa: BLE001 - not the trouble of who asks
+            report(self._tracing, error, _IGNORED)
+            return None
+        if span is None:
+            return self._traced
+        scope[_SPAN_KEY] = span
+        return self._app
+
+    def _end_traced(
+        self, scope: Scope, status: int | None, error: BaseException | None
+    ) -> tuple[str, str] | None:
+        """End the span of a request, if it has one; return what its line says of it."""
+        span = scope.pop(_SPAN_KEY, None)
+        if span is not None and self._tracing is not None:
+            try:
+                self._tracing.end_alone(span, scope, status, error)
+            except Exception as trouble:  # noqa: BLE001 - as above
+                report(self._tracing, trouble, _IGNORED)
+        ids: tuple[str, str] | None = scope.get(SPAN_KEY)
+        return ids
 
     def note(  # noqa: PLR0913, PLR0917 - a tuple of them would be made for each record and taken apart
         self,
@@ -130,11 +160,12 @@ class Watch:
         """
         session_id = scope.get(SESSION_KEY)
         if session_id is None or status != RECORD_STATUS or sent_len is None or error is not None:
+            self._end_traced(scope, status, error)
             self._ended.append((scope, status, sent_len, begun_s, ended_s, error))
         else:
             # Who has a span has a name.
             name = scope.get(REQUEST_ID_KEY)
-            span = None if name is None else scope.get(SPAN_KEY)
+            span = None if name is None else self._end_traced(scope, status, None)
             self._records.append((session_id, sent_len, begun_s, ended_s, name, span))
         if not self._is_due:
             self._is_due = True
@@ -158,4 +189,4 @@ def _tell(observer: LateObserver, tell: Callable[[list[_T]], None], of: list[_T]
         try:
             tell(of)
         except Exception as error:  # noqa: BLE001 - not the trouble of those who were answered
-            report(observer, error, "Exception ignored in the request observer")
+            report(observer, error, _IGNORED)

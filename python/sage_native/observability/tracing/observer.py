@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, MutableMapping
 
     from sage_native.observability.middleware import ObservedRequest
+    from sage_native.observability.tracing.request_span import RequestSpan
     from sage_native.observability.tracing.server_spans import ServerSpan
     from sage_native.observability.tracing.starting import Tracing
 
@@ -53,9 +54,13 @@ class TracingObserver:
     ) -> None:
         from sage_native.observability.tracing.server_spans import (  # noqa: PLC0415 - an extra
             ServerSpan,
+            begin_alone,
+            end_alone,
         )
 
         self._begin_span = ServerSpan
+        self._begin_alone = begin_alone
+        self._end_alone = end_alone
         self._tracing = tracing
         self._rate = tracing.sample_rate
         self._listener = listener
@@ -81,6 +86,32 @@ class TracingObserver:
             scope[_IS_SELECTED] = True
             return True
         return False
+
+    def begin_alone(self, scope: MutableMapping[str, Any]) -> RequestSpan | None:
+        """Begin the span of a request that was selected, in the task that answers it alone.
+
+        Returns:
+            What `end_alone` ends; None if the request must go through a `RequestMiddleware`.
+        """
+        spans = self._tracing.request_spans
+        if (
+            _IS_SELECTED not in scope
+            or not spans.is_enough
+            or read_parent(scope["headers"]) is not None
+        ):
+            return None
+        del scope[_IS_SELECTED]
+        return self._begin_alone(spans, scope, self._listener)
+
+    def end_alone(
+        self,
+        span: RequestSpan,
+        scope: MutableMapping[str, Any],
+        status: int | None,
+        error: BaseException | None,
+    ) -> None:
+        """End it, once the request is over."""
+        self._end_alone(span, scope, status, error)
 
     def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:
         """Decide about a request's trace, and begin its span if it is sampled."""

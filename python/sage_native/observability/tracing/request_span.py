@@ -11,6 +11,7 @@ gateway may, holds a span of the SDK with the same ids, and from then on all goe
 from __future__ import annotations
 
 import threading
+from random import getrandbits
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.util.types import Attributes, AttributeValue
 
+    from sage_native.observability.tracing.request_attributes import Begun, Outcome
     from sage_native.observability.tracing.request_spans import RequestSpans
-
-    Said = dict[str, str | int]
 
 __all__ = ["RequestSpan", "finish"]
 
@@ -47,48 +47,48 @@ class RequestSpan(Span):
     """A span that is sampled and belongs to no other.
 
     Args:
+        begun: What is known of the request.
+        makes: Makes a span of the SDK in its place, and takes it at its end.
+
+    Attributes:
         trace_id: Its trace.
         span_id: Its own id.
-        name: What it is called until its end.
-        attributes: What is known of it now. They become the span's.
-        makes: Makes a span of the SDK in its place, and takes it at its end.
     """
 
-    def __init__(
-        self, trace_id: int, span_id: int, *, name: str, attributes: Said, makes: RequestSpans
-    ) -> None:
-        self._context = SpanContext(trace_id, span_id, is_remote=False, trace_flags=_FLAGS)
+    def __init__(self, begun: Begun, makes: RequestSpans) -> None:
+        self.trace_id = getrandbits(128) or 1
+        self.span_id = getrandbits(64) or 1
         self._begun_ns = time_ns()
         self._ended_ns: int | None = None
-        self._called = name
-        self._said = attributes
-        self._has_failed = False
+        self._begun = begun
+        self._outcome: Outcome | None = None
         self._makes = makes
+        self._context: SpanContext | None = None
         self._whole: Span | None = None
         self._holding = threading.Lock()
 
-    def ended(self, name: str, attributes: Said, *, has_failed: bool) -> None:
+    def ended(self, outcome: Outcome) -> None:
         """End it, as `finish` says."""
         with self._holding:
             if self._whole is None:
                 self._ended_ns = time_ns()
-                self._called = name
-                self._said |= attributes
-                self._has_failed = has_failed
+                self._outcome = outcome
         if self._whole is None:
             self._makes.add(self)
         else:
-            finish(self._whole, name, attributes, has_failed=has_failed)
+            finish(self._whole, self._begun, outcome)
 
     def readable(self) -> ReadableSpan:
         """Return what an exporter takes, once it has ended."""
+        outcome = self._outcome
+        assert outcome is not None  # noqa: S101 - it has ended
         return ReadableSpan(
-            self._called,
-            self._context,
+            outcome.name(self._begun),
+            self.get_span_context(),
             resource=self._makes.resource,
-            attributes=self._said,
+            attributes={**self._begun.attributes(), **outcome.attributes()},
             kind=SpanKind.SERVER,
-            status=_FAILED if self._has_failed else _UNSET,
+            status=_UNSET if outcome.trouble is None else _FAILED,
             start_time=self._begun_ns,
             end_time=self._ended_ns,
             instrumentation_scope=self._makes.scope,
@@ -96,7 +96,12 @@ class RequestSpan(Span):
 
     def get_span_context(self) -> SpanContext:
         """Return its ids."""
-        return self._context
+        context = self._context
+        if context is None:
+            context = self._context = SpanContext(
+                self.trace_id, self.span_id, is_remote=False, trace_flags=_FLAGS
+            )
+        return context
 
     def is_recording(self) -> bool:
         """Tell whether it has not ended."""
@@ -152,27 +157,20 @@ class RequestSpan(Span):
         with self._holding:
             if self._whole is None:
                 if self._ended_ns is not None:
-                    return NonRecordingSpan(self._context)
+                    return NonRecordingSpan(self.get_span_context())
                 self._whole = self._makes.whole(
-                    self._context, self._called, self._said, self._begun_ns
+                    self.get_span_context(), self._begun, self._begun_ns
                 )
             return self._whole
 
 
-def finish(span: Span, name: str, attributes: Said, *, has_failed: bool) -> None:
-    """Say how a request went, and end its span, of whatever kind it is.
-
-    Args:
-        span: The span.
-        name: What it is called.
-        attributes: What has become known since its beginning.
-        has_failed: Whether the trouble is ours.
-    """
+def finish(span: Span, begun: Begun, outcome: Outcome) -> None:
+    """Say how a request went, and end its span, of whatever kind it is."""
     if isinstance(span, RequestSpan):
-        span.ended(name, attributes, has_failed=has_failed)
+        span.ended(outcome)
         return
-    span.update_name(name)
-    if has_failed:
+    span.update_name(outcome.name(begun))
+    if outcome.trouble is not None:
         span.set_status(_FAILED)
-    span.set_attributes(attributes)
+    span.set_attributes(outcome.attributes())
     span.end()

@@ -1,7 +1,7 @@
-"""The span of one request that the gateway serves.
+"""The span of one request, current from its beginning to its end.
 
-Source: OpenTelemetry's semantic conventions for HTTP server spans. Left out of what they name is
-what holds identifiers or is the client's to choose: path, query, address, user agent.
+In a task that does nothing else, which is what a worker's own server has for each request, the span
+is current until the task ends, and nothing is put back (`begin_alone`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,24 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.span import TraceState
 
-from sage_native.observability.middleware import SPAN_KEY, UNMATCHED
-from sage_native.observability.tracing.current import RequestTrace, request_trace
-from sage_native.observability.tracing.request_span import finish
+from sage_native.observability.middleware import SPAN_KEY, request_id_of
+from sage_native.observability.tracing.current import (
+    RANDOM_FLAG,
+    SAMPLED_FLAG,
+    TRACE_KEY,
+    RequestTrace,
+    request_trace,
+)
+from sage_native.observability.tracing.request_attributes import Begun, outcome_of
+from sage_native.observability.tracing.request_span import RequestSpan, finish
 
 if TYPE_CHECKING:
-    from sage_native.observability.middleware import ObservedRequest
+    from sage_native.observability.middleware import ObservedRequest, Scope
+    from sage_native.observability.tracing.request_spans import RequestSpans
     from sage_native.observability.tracing.starting import Tracing
     from sage_native.observability.tracing.traceparent import RemoteParent
 
-__all__ = ["ServerSpan"]
+__all__ = ["ServerSpan", "begin_alone", "end_alone"]
 
 
 class ServerSpan:
@@ -43,7 +51,7 @@ class ServerSpan:
         link: A span that it is said to belong to, by somebody who is not believed.
     """
 
-    __slots__ = ("_context_token", "_span", "_trace_token")
+    __slots__ = ("_begun", "_context_token", "_span", "_trace_token")
 
     def __init__(
         self,
@@ -55,22 +63,22 @@ class ServerSpan:
         link: RemoteParent | None = None,
     ) -> None:
         scope = request.scope
-        known: dict[str, str | int] = {
-            "http.request.method": _method(request),
-            "url.scheme": scope.get("scheme", "http"),
-            "network.protocol.version": scope.get("http_version", "1.1"),
-            "sage.listener": listener,
-            "sage.request_id": request.request_id,
-        }
+        self._begun = begun = Begun(
+            request.method,
+            scope.get("scheme", "http"),
+            scope.get("http_version", "1.1"),
+            listener,
+            request.request_id,
+        )
         if parent is None:
             links = () if link is None else (Link(_context_of(link._replace(tracestate=b""))),)
-            self._span = tracing.request_spans.begin(request.method_label, known, links)
+            self._span = tracing.request_spans.begin(begun, links)
         else:
             self._span = tracing.tracer.start_span(
-                request.method_label,
+                begun.name,
                 context=set_span_in_context(NonRecordingSpan(_context_of(parent)), Context()),
                 kind=SpanKind.SERVER,
-                attributes=known,
+                attributes=begun.attributes(),
             )
         found = self._span.get_span_context()
         tracestate = b"" if parent is None else parent.tracestate
@@ -84,28 +92,40 @@ class ServerSpan:
         """Say how the request went, and end."""
         context_api.detach(self._context_token)
         request_trace.reset(self._trace_token)
-        name, route, status = request.method_label, request.route, request.status
-        known: dict[str, str | int] = {}
-        if route != UNMATCHED:
-            name = f"{name} {route}"
-            known["http.route"] = route
-        if status is not None:
-            known["http.response.status_code"] = status
-        if request.problem is not None:
-            known["sage.problem"] = request.problem
-        trouble = None
-        if request.error is not None:
-            trouble = type(request.error).__qualname__
-        elif status is not None and status >= 500:
-            trouble = str(status)
-        if trouble is not None:
-            known["error.type"] = trouble
-        finish(self._span, name, known, has_failed=trouble is not None)
+        finish(self._span, self._begun, outcome_of(request.scope, request.status, request.error))
 
 
-def _method(request: ObservedRequest) -> str:
-    label = request.method_label
-    return "_OTHER" if label == "other" else label
+def begin_alone(spans: RequestSpans, scope: Scope, listener: str) -> RequestSpan:
+    """Begin the span of a scope's request, in the task that answers it and does nothing else.
+
+    Args:
+        spans: Whose `RequestSpans.is_enough`.
+        scope: An ASGI scope.
+        listener: Which listener it came to.
+    """
+    version, scheme = scope.get("http_version", "1.1"), scope.get("scheme", "http")
+    begun = Begun(scope["method"], scheme, version, listener, request_id_of(scope))
+    span = RequestSpan(begun, spans)
+    scope[TRACE_KEY] = RequestTrace.of(
+        span.trace_id, flags=SAMPLED_FLAG | RANDOM_FLAG, tracestate=b""
+    )
+    context_api.attach(set_span_in_context(span))
+    return span
+
+
+def end_alone(
+    span: RequestSpan, scope: Scope, status: int | None, error: BaseException | None
+) -> None:
+    """Say how the request of a scope went, and end the span that was begun so.
+
+    Args:
+        span: The span.
+        scope: Its scope, which is told the ids of the span.
+        status: What was answered, if anything was.
+        error: What the application raised.
+    """
+    scope[SPAN_KEY] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
+    span.ended(outcome_of(scope, status, error))
 
 
 def _context_of(remote: RemoteParent) -> SpanContext:
