@@ -60,7 +60,7 @@ class Noting:
 
 
 def opened(served: Served, watch: Watch | None = None) -> tuple[Any, Any]:
-    kind = SweptProtocol.for_worker(10, taskless={PATH: served}, watch=watch)  # type: ignore[dict-item]
+    kind = SweptProtocol.for_worker(10, taskless={PATH.encode(): served}, watch=watch)  # type: ignore[dict-item]
     return connected(kind, served)
 
 
@@ -215,6 +215,9 @@ async def test_a_request_whose_trace_is_sampled_has_a_task() -> None:
         def selects(self, _scope: object) -> bool:
             return True
 
+        def begin_alone(self, _scope: object) -> None:
+            return None  # by the middleware, then
+
         def begin(self, _request: object) -> None:
             pass
 
@@ -229,3 +232,29 @@ async def test_a_request_whose_trace_is_sampled_has_a_task() -> None:
     assert served.with_task == [True, True]
     assert transport.writes[0] == transport.writes[1]
     assert watch.begun_count == 2
+
+
+async def test_a_path_that_hides_a_slash_is_not_taken_for_one_that_does_not() -> None:
+    served = Served(echoes)
+    kind = SweptProtocol.for_worker(10, taskless={b"/a/b": served})  # type: ignore[dict-item]
+    hidden, plain = POST.replace(b"/a", b"/a%2fb"), POST.replace(b"/a", b"/a/b")
+    protocol, transport = connected(kind, served)
+    for request in (hidden, hidden, plain, plain):
+        asyncio.get_running_loop().call_soon(protocol.data_received, request)
+        await settled()
+    assert served.with_task == [True, True, True, False]
+    assert len(transport.writes) == 4
+
+
+async def test_an_answer_that_cannot_be_sent_is_answered_for() -> None:
+    async def wrong(body: bytes) -> Answer:
+        headers = ((b"x", b"a\nb"),) if served.with_task[-1:] == [False] else ()
+        return Answer(200, headers, body)
+
+    served = Served(wrong)
+    protocol, transport = opened(served)
+    await asked(protocol)
+    await asked(protocol)
+    assert served.with_task == [True, False]
+    assert b" 500 " in transport.writes[1]
+    assert transport.is_closed

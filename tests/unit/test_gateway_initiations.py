@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ import pytest
 from sage_native import SigningKey, events
 from sage_native.events import HandshakeFinished, ReplayRefused
 from sage_native.exceptions import CapacityError, StorageError
+from sage_native.gateway.limits.bodies import WHOLE_KEY
+from sage_native.gateway.request_nonces import StoredNonces
+from sage_native.gateway.routes.handshake import begin_complete, begin_initiate
+from sage_native.gateway.taskless import TasklessEndpoint
 from sage_native.gateway.together import MAX_COUNT
 from sage_native.observability.context import current_scope
 from sage_native.protocol import decode_json, encode_json
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     from tests.gateways import Agent
 
+_M3_OF_NOBODY = encode_json("confirm", bytes(48))
 LIMITS = {
     "replay.capacity": 100_000,
     "replay.windows": 16_384,
@@ -91,6 +97,7 @@ async def test_good_and_bad_ones_of_a_turn_do_not_disturb_each_other(site: Site)
 @pytest.mark.parametrize("count", [1, 7, 8, 9, MAX_COUNT, MAX_COUNT + 9])
 async def test_as_many_as_come_become_sessions(site: Site, count: int) -> None:
     agent = await site.registered()
+    await site.gateway.admission.keys_of(agent.did)  # nobody has to wait for them
     site.gateway.manager._served.half_open._client_capacity = 1000
     attempts = [await agent.attempt() for _ in range(count)]
     answers = await together(site, [encode_json("initiate", one.message) for one in attempts])
@@ -149,6 +156,8 @@ async def test_all_places_together_are_no_more_in_one_turn(site: Site) -> None:
 
 async def test_a_gateway_that_is_full_refuses_all_of_a_turn(site: Site) -> None:
     agents = [await site.registered() for _ in range(3)]
+    for agent in agents:
+        await site.gateway.admission.keys_of(agent.did)
     texts = [await m1_of(agent) for agent in agents]
     site.gateway.challenges._is_loaded = lambda: False
     in_flight = site.gateway.in_flight
@@ -196,6 +205,127 @@ async def test_a_memory_without_room_refuses_the_one_it_has_none_for(
     monkeypatch.setattr(site.gateway.nonces, "admit", full)
     answers = outcomes(await together(site, texts))
     assert answers == [(200, None), (503, "store_full"), (200, None)]
+
+
+async def test_a_client_is_charged_for_each_of_a_turn(tmp_path: Path) -> None:
+    few = {"limits.handshakes_per_did.rate": 0.01, "limits.handshakes_per_did.burst": 2}
+    lots = {"session.max_half_open_per_client": 100}
+    async with open_site(gateway_settings(tmp_path, {**LIMITS, **lots, **few})) as site:
+        site.gateway.challenges._is_complete = lambda _: True
+        agent = await site.registered()
+        await together(site, [await m1_of(agent)])  # its keys are remembered now
+        answers = outcomes(await together(site, [await m1_of(agent) for _ in range(4)]))
+    assert answers == [(200, None)] + [(429, "rate_limited")] * 3
+
+
+@pytest.mark.parametrize("waits", ["for the registry", "for the store"])
+async def test_those_who_must_wait_are_a_load(
+    site: Site, waits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = [await site.registered() for _ in range(8)]
+    if waits == "for the store":
+        stored = StoredNonces(site.gateway.storage.nonces)
+        monkeypatch.setattr(site.gateway, "nonces", stored)
+        for agent in agents:
+            await site.gateway.admission.keys_of(agent.did)
+    site.gateway.in_flight._busy_above = 3
+    answers = outcomes(await together(site, [await m1_of(agent) for agent in agents]))
+    assert answers == [(200, None)] * 4 + [(401, "challenge_required")] * 4
+    assert site.gateway.in_flight.count == 0
+
+
+async def test_those_who_must_wait_need_a_place_each(site: Site) -> None:
+    site.gateway.challenges._is_loaded = lambda: False
+    agents = [await site.registered() for _ in range(6)]
+    in_flight = site.gateway.in_flight
+    taken = in_flight.limit - 2
+    for _ in range(taken):
+        in_flight.enter()
+    answers = outcomes(await together(site, [await m1_of(agent) for agent in agents]))
+    for _ in range(taken):
+        in_flight.leave()
+    assert Counter(answers) == {(200, None): 2, (503, "overloaded"): 4}
+    assert in_flight.count == 0
+
+
+async def test_a_fault_with_one_is_told_to_that_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = [await site.registered() for _ in range(5)]
+    prepare, count = site.gateway.manager._admission.prepare, 0
+
+    def fail(session: object, now_ms: int | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise OSError("what went wrong inside")
+        prepare(session, now_ms)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(site.gateway.manager._admission, "prepare", fail)
+    answers = outcomes(await together(site, [await m1_of(agent) for agent in agents]))
+    wanted: list[tuple[int, str | None]] = [(200, None)] * 5
+    wanted[2] = (500, "internal_error")
+    assert answers == wanted
+    assert len(site.gateway.manager) == 4
+
+
+async def test_a_panic_of_one_m3_is_told_to_that_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    agents = [await site.registered() for _ in range(3)]
+    attempts = [await agent.attempt() for agent in agents]
+    answers = await together(site, [encode_json("initiate", one.message) for one in attempts])
+    m3s = [
+        attempt.finish(decode_json("accept", answer.content))[0]
+        for attempt, answer in zip(attempts, answers, strict=True)
+    ]
+    begin = site.gateway.manager.begin_confirm
+
+    def fail(message: bytes, stored: Any) -> Any:  # noqa: ANN401 - handed on
+        if message == m3s[1]:
+            raise Panic
+        return begin(message, stored)
+
+    monkeypatch.setattr(site.gateway.manager, "begin_confirm", fail)
+    endpoint = TasklessEndpoint(site.gateway, begin_complete)
+    told: list[Any] = []
+    for m3 in m3s:
+        whole = {WHOLE_KEY: (b"application/json", encode_json("confirm", m3))}
+        endpoint.begin({"method": "POST", "client": ("192.0.2.1", 1), **whole}, told.append)
+    for _ in range(1000):
+        if len(told) == 3:
+            break
+        await asyncio.sleep(0.01)
+    assert sorted(answer.status for answer in told) == [204, 204, 500]
+    assert site.gateway.in_flight.count == 0
+
+
+async def test_refusals_leave_no_cycles(site: Site) -> None:
+    agent = await site.registered()
+    texts = [await m1_of(agent) for _ in range(6)]  # three more than there are places
+    await together(site, texts)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for path, body in (("initiate", texts[0]), ("complete", _M3_OF_NOBODY)):
+            endpoint = TasklessEndpoint(
+                site.gateway, begin_initiate if path == "initiate" else begin_complete
+            )
+            told: list[Any] = []
+            scope = {"method": "POST", "client": ("192.0.2.1", 1)}
+            endpoint.begin({**scope, WHOLE_KEY: (b"application/json", body)}, told.append)
+            while not told:
+                await asyncio.sleep(0)
+            assert told[0].status in {401, 409}
+        gc.collect()
+        left = [one for one in gc.garbage if isinstance(one, BaseException)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
 
 
 async def test_a_fault_of_ours_is_told_to_all_of_a_turn(

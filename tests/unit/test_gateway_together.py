@@ -142,7 +142,7 @@ async def test_whoever_waits_is_told_once() -> None:
         item.answer(NO_CONTENT)
         item.refuse(ValueError("too late"))
         item.context.run(item.refuse, ValueError("too late"))
-    assert answered.told == [(NO_CONTENT, None, 1)], "an answer needs no context"
+    assert answered.told == [(NO_CONTENT, None, 0)]
     ((answer, error, whose),) = refused.told
     assert (answer, f"{error}", whose) == (None, "wrong", 1)
 
@@ -172,3 +172,35 @@ async def test_an_answer_that_cannot_be_given_does_not_disturb_the_others(
     await turn()
     assert [len(item.told) for item in items] == [1, 0, 1]
     assert "the connection is closed" in caplog.text
+
+
+async def test_what_is_no_exception_leaves_nobody_waiting() -> None:
+    class Panic(BaseException):
+        pass
+
+    def work(batch: list[Item]) -> None:
+        batch[0].answer(NO_CONTENT)
+        raise Panic
+
+    loop = asyncio.get_running_loop()
+    raised: list[object] = []
+    loop.set_exception_handler(lambda _, context: raised.append(context.get("exception")))
+    together = Together(work)
+    items = [Item(0), Item(1)]
+    for item in items:
+        together.add(item, loop)
+    try:
+        await turn()
+    except Panic as error:
+        raised.append(error)
+    loop.set_exception_handler(None)
+    assert [len(item.told) for item in items] == [1, 1]
+    assert isinstance(items[1].told[0][1], Panic)
+
+
+async def test_what_concerns_all_is_done_in_the_context_of_none() -> None:
+    seen: list[int] = []
+    together: Together[Item] = Together(lambda _: seen.append(_WHOSE.get()))
+    together.add(Item(5), asyncio.get_running_loop())
+    await turn()
+    assert seen == [-1]

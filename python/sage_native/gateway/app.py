@@ -120,7 +120,7 @@ class PublicApp:
         self._router = _starlette(routes, middleware, gateway if opens_gateway else None)
         # Browsers of other origins need the middleware on every way.
         self._has_shortcuts = not middleware
-        self.taskless: Mapping[str, TasklessEndpoint] = {}
+        self.taskless: Mapping[bytes, TasklessEndpoint] = {}
         self._records = records.RecordEndpoint(gateway)
         self._posts = {
             path: Endpoint(gateway, work)
@@ -129,7 +129,8 @@ class PublicApp:
         }
         if self._has_shortcuts:
             self.taskless = {
-                path: TasklessEndpoint(gateway, begin) for path, begin in TASKLESS_POSTS.items()
+                path.encode(): TasklessEndpoint(gateway, begin)
+                for path, begin in TASKLESS_POSTS.items()
             }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

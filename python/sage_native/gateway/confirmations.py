@@ -78,13 +78,18 @@ class Confirmations:
                     asked.session = asked.context.run(begin, message, asked.stored)
                 except AuthenticationError as error:
                     self._together.do_later(asked, self._hand_over(asked, message, error))
-            except Exception as error:  # noqa: BLE001 - it is this one's own
+            except BaseException as error:
                 asked.refuse(error)
+                if isinstance(error, KeyboardInterrupt | SystemExit):
+                    raise
 
     async def _hand_over(
         self, asked: Confirmation, message: bytes, error: AuthenticationError
     ) -> None:
         answer = await self._gateway.siblings.hand_over(CONFIRMATION, message[:16], message)
-        if answer is None:
-            raise error
+        try:
+            if answer is None:
+                raise error
+        finally:
+            del error  # it holds this frame
         asked.answer(answer)

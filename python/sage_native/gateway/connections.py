@@ -102,7 +102,7 @@ class SweptProtocol(HttpToolsProtocol):
     # Who watches the requests.
     watch: Watch | None = None
     # What answers a POST to a path without a task, if its request is whole.
-    taskless: Mapping[str, TasklessEndpoint] = MappingProxyType({})
+    taskless: Mapping[bytes, TasklessEndpoint] = MappingProxyType({})
 
     # Whether the parser stands before the beginning of a request, and how many have begun.
     _is_between = True
@@ -121,7 +121,7 @@ class SweptProtocol(HttpToolsProtocol):
         unread_s: float = UNREAD_S,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
         watch: Watch | None = None,
-        taskless: Mapping[str, TasklessEndpoint] | None = None,
+        taskless: Mapping[bytes, TasklessEndpoint] | None = None,
     ) -> type[SweptProtocol]:
         """Return the class with the limits of one worker."""
         places = Places(max_connections, trusted=trusted_proxies)
@@ -214,7 +214,8 @@ class SweptProtocol(HttpToolsProtocol):
         cycle.body = body
         cycle.more_body = False
         cycle.wake()
-        endpoint = self.taskless.get(path)
+        # By the path as it came: one that hides a slash is for the router to refuse.
+        endpoint = self.taskless.get(raw_path)
         if endpoint is None or self.flow.write_paused:
             self._start(cycle)
         else:

@@ -170,11 +170,11 @@ class Cycle:
 
     def _take(self, answer: Answer | None) -> None:
         """Write the answer of an endpoint, if its client is still there."""
-        if not self.disconnected:
+        if self.disconnected:
+            return
+        try:
             if answer is None:
-                _logger.error("the application has no answer")
-                self._fail()
-                return
+                raise RuntimeError("the application has no answer")  # noqa: TRY301 - as what is wrong
             status, headers, body, code = answer
             if code is not None:
                 tell_of_problem(self.scope, code, status)
@@ -182,6 +182,9 @@ class Cycle:
                 headers = (*headers, (b"content-length", b"%d" % len(body)))
             self._start(status, headers)
             self._go_on(body, more=False)
+        except Exception:
+            _logger.exception("the application failed")
+            self._fail()
 
     async def receive(self) -> Message:
         """Return what came of the body since the last call, once something did: as ASGI says."""

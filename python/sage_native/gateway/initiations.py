@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import time
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sage_native.exceptions import AuthenticationError
+from sage_native.exceptions import AuthenticationError, OverloadedError
 from sage_native.gateway.answers import json_answer
 from sage_native.gateway.together import Asked, Together
 from sage_native.protocol import authenticate_many, decode_json, encode_json
@@ -25,7 +26,9 @@ from sage_native.protocol import authenticate_many, decode_json, encode_json
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
+    from sage_native.gateway.answers import Answer
     from sage_native.gateway.gateway import Gateway
+    from sage_native.gateway.limits import InFlight
     from sage_native.gateway.taskless import Done
     from sage_native.keys import VerifyingKey
     from sage_native.protocol import Request
@@ -40,21 +43,33 @@ class Initiation(Asked):
         request: What was read of it.
         client_did: Who claims to call.
         arrived_s: When it came, on the clock of ``time.perf_counter``; None if nobody listens.
-        keys: Those of the client, once they are known.
+        keys: Those of the client; None while they are not known.
+        has_place: Whether it has a place of its own among the requests at work.
     """
 
-    __slots__ = ("arrived_s", "client_did", "keys", "request")
+    __slots__ = ("arrived_s", "client_did", "has_place", "keys", "request")
 
-    def __init__(self, request: Request, arrived_s: float | None, done: Done) -> None:
+    def __init__(
+        self,
+        request: Request,
+        client_did: str,
+        keys: Sequence[VerifyingKey] | None,
+        arrived_s: float | None,
+        done: Done,
+    ) -> None:
         super().__init__(done, copy_context())
         self.request = request
-        self.client_did = request.client_did
+        self.client_did = client_did
+        self.keys = keys
         self.arrived_s = arrived_s
-        self.keys: Sequence[VerifyingKey] = ()
+        self.has_place = False
 
 
 class Initiations:
     """Answers M1s.
+
+    An M1 that has to wait has a place among the requests at work, from the time that it was read;
+    all others of a turn have one together, since nothing else is worked on until they are done.
 
     Args:
         gateway: What it works with.
@@ -78,6 +93,7 @@ class Initiations:
 
         Raises:
             HandshakeError: As ``Identities.read``; ``done`` is not called.
+            OverloadedError: It would have to wait, and there is no place.
         """
         gateway = self._gateway
         now_ms = time.time_ns() // 1_000_000
@@ -86,37 +102,53 @@ class Initiations:
             require_challenge=gateway.challenges.demands(now_ms),
             now_ms=now_ms,
         )
-        self._together.add(Initiation(request, arrived_s, done), asyncio.get_running_loop())
+        client_did = request.client_did
+        keys = gateway.admission.remembered_keys_of(client_did)
+        waits = keys is None or gateway.nonces.waits
+        if waits:
+            gateway.in_flight.enter()
+            done = partial(_leave, gateway.in_flight, done)
+        asked = Initiation(request, client_did, keys, arrived_s, done)
+        asked.has_place = waits
+        self._together.add(asked, asyncio.get_running_loop())
         return request
 
     def _work(self, gathered: list[Initiation]) -> None:
-        # One place for all: until they are done nothing else is worked on.
-        with self._gateway.in_flight:
+        in_flight = self._gateway.in_flight
+        try:
+            in_flight.enter()
+        except OverloadedError as error:
+            for asked in gathered:
+                if not asked.has_place:
+                    asked.refuse(error)
+            self._answer([asked for asked in gathered if asked.has_place])
+            return
+        try:
             self._answer(gathered)
+        finally:
+            in_flight.leave()
 
     def _answer(self, gathered: list[Initiation]) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        remembered = self._gateway.admission.remembered_keys_of
         known = []
         for asked in gathered:
-            keys = remembered(asked.client_did)
-            if keys is None:
-                self._together.do_later(asked, self._look_up(asked, now_ms))
+            if asked.keys is None:
+                self._together.do_later(asked, self._look_up(asked))
             else:
-                asked.keys = keys
                 known.append(asked)
-        self._go_on(known, now_ms)
+        self._go_on(known)
 
-    async def _look_up(self, asked: Initiation, now_ms: int) -> None:
-        with self._gateway.in_flight:
-            asked.keys = await self._gateway.admission.keys_of(asked.client_did)
-            self._go_on([asked], now_ms)
+    async def _look_up(self, asked: Initiation) -> None:
+        asked.keys = await self._gateway.admission.keys_of(asked.client_did)
+        self._go_on([asked])
 
-    def _go_on(self, known: list[Initiation], now_ms: int) -> None:
+    def _go_on(self, known: list[Initiation]) -> None:
         """Go on with those whose clients' keys are known."""
         if not known:
             return
-        verdicts = authenticate_many([one.request for one in known], [one.keys for one in known])
+        now_ms = time.time_ns() // 1_000_000
+        verdicts = authenticate_many(
+            [asked.request for asked in known], [asked.keys or () for asked in known]
+        )
         admitted = []
         for asked, is_authentic in zip(known, verdicts, strict=True):
             try:
@@ -136,26 +168,43 @@ class Initiations:
         # Once the client is known, and charged once its nonce is new: by its name alone, or with an
         # M1 that they have seen, strangers would spend what is the client's.
         self._gateway.pacing.check_handshake_of(asked.client_did)
-        return self._gateway.nonces.admit(asked.request, now_ms)
+        waits = self._gateway.nonces.admit(asked.request, now_ms)
+        if waits is None:
+            self._admitted(asked)
+        return waits
 
     async def _wait_and_accept(self, asked: Initiation, admission: Awaitable[None]) -> None:
-        with self._gateway.in_flight:
-            await admission
-            self._accept([asked])
+        await admission
+        self._admitted(asked)
+        self._accept([asked])
+
+    def _admitted(self, asked: Initiation) -> None:
+        gateway = self._gateway
+        gateway.pacing.handshake_of(asked.client_did)
+        gateway.admission.hot_keys.proved(asked.keys or (), asked.request.client_key)
 
     def _accept(self, admitted: list[Initiation]) -> None:
         """Answer those whose nonces were admitted."""
         if not admitted:
             return
         gateway = self._gateway
-        for asked in admitted:
-            gateway.pacing.handshake_of(asked.client_did)
-            gateway.admission.hot_keys.proved(asked.keys, asked.request.client_key)
         outcomes = gateway.manager.accept_many([(one.request, one.arrived_s) for one in admitted])
         for asked, outcome in zip(admitted, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 asked.refuse(outcome)
                 continue
             message, session = outcome
-            gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
-            asked.answer(json_answer(encode_json("accept", message)))
+            try:
+                gateway.siblings.mark(bytes.fromhex(session.session_id.replace("-", "")))
+                answer = json_answer(encode_json("accept", message))
+            except Exception as error:  # noqa: BLE001 - it is this one's own
+                asked.refuse(error)
+            else:
+                asked.answer(answer)
+
+
+def _leave(
+    in_flight: InFlight, done: Done, answer: Answer | None, error: BaseException | None
+) -> None:
+    in_flight.leave()
+    done(answer, error)

@@ -15,7 +15,13 @@ __all__ = ["MachineNonces", "RequestNonces", "StoredNonces"]
 
 
 class RequestNonces(Protocol):
-    """Admits each request nonce once."""
+    """Admits each request nonce once.
+
+    Attributes:
+        waits: Whether a store must be waited for.
+    """
+
+    waits: bool
 
     def admit(self, request: Request, now_ms: int) -> Awaitable[None] | None:
         """Admit the nonce of an M1 whose signature was verified.
@@ -34,6 +40,8 @@ class RequestNonces(Protocol):
 class MachineNonces(RequestNonces):
     """Guarantee ``node``: a `ReplaySet` in a file that every worker of the machine opens."""
 
+    waits = False
+
     def __init__(self, memory: ReplaySet) -> None:
         self.memory = memory
 
@@ -48,6 +56,8 @@ class MachineNonces(RequestNonces):
 
 class StoredNonces(RequestNonces):
     """Guarantees ``durable`` and ``failover``: the nonce store of the storage."""
+
+    waits = True
 
     def __init__(self, store: NonceStore) -> None:
         self.store = store

@@ -7,11 +7,13 @@ of a turn, or the store, that buys nothing.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sage_native.gateway.endpoint import answer_of
 from sage_native.gateway.problems import problem
+from sage_native.observability.middleware import route_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     Begin: TypeAlias = Callable[[Gateway, Scope, Done], None]
 
 __all__ = ["TasklessEndpoint"]
+
+_logger = logging.getLogger("sage_native.gateway")
 
 
 class TasklessEndpoint:
@@ -63,6 +67,7 @@ class TasklessEndpoint:
     ) -> None:
         if isinstance(error, Exception):
             answer = answer_of(error, self._gateway, scope)
-        elif error is not None:  # what was waited for was cancelled
+        elif error is not None:  # what was waited for was cancelled, or the native module panicked
+            _logger.error("%s failed", route_of(scope), exc_info=error)
             answer = problem("internal_error")
         reply(answer)

@@ -8,13 +8,13 @@ alone: the turn is over when the loop has looked at every connection once.
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sage_native.events import report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from contextvars import Context
 
     from sage_native.gateway.answers import Answer
     from sage_native.gateway.taskless import Done
@@ -31,7 +31,8 @@ class Asked:
     Args:
         done: Called once, with the answer or with what was raised.
         context: That of whoever asked. What concerns this one alone is done in it, so that lines,
-            events and spans are those of its request.
+            events and spans are those of its request; whoever waits is told in a copy of it, since
+            that may be while something is done in the context itself.
     """
 
     __slots__ = ("_done", "context")
@@ -42,11 +43,10 @@ class Asked:
 
     def answer(self, answer: Answer) -> None:
         """Answer whoever waits, unless he was told before."""
-        self._tell(answer, None)
+        self.context.copy().run(self._tell, answer, None)
 
     def refuse(self, error: BaseException) -> None:
         """Tell whoever waits of an error, unless he was told before."""
-        # Not in the context itself: this may be called from there.
         self.context.copy().run(self._tell, None, error)
 
     def _tell(self, answer: Answer | None, error: BaseException | None) -> None:
@@ -71,6 +71,8 @@ class Together(Generic[Item]):
     def __init__(self, work: Callable[[list[Item]], None]) -> None:
         self._work = work
         self._gathered: list[Item] = []
+        # What concerns all is of no request.
+        self._context = Context()
         self._later: set[asyncio.Task[None]] = set()
 
     def add(self, item: Item, loop: asyncio.AbstractEventLoop) -> None:
@@ -83,7 +85,7 @@ class Together(Generic[Item]):
         gathered = self._gathered
         gathered.append(item)
         if len(gathered) == 1:
-            loop.call_soon(self._end_turn, gathered)
+            loop.call_soon(self._end_turn, gathered, context=self._context)
         if len(gathered) >= MAX_COUNT:
             self._gathered = []  # what comes now is worked on after these
 
@@ -100,9 +102,11 @@ class Together(Generic[Item]):
             self._gathered = []
         try:
             self._work(gathered)
-        except Exception as error:  # noqa: BLE001 - told to those who wait
-            for item in gathered:
+        except BaseException as error:
+            for item in gathered:  # those who were told are not told again
                 item.refuse(error)
+            if not isinstance(error, Exception):
+                raise
 
 
 async def _done(item: Asked, work: Awaitable[None]) -> None:

@@ -134,13 +134,15 @@ class Maker:
         except BaseException as error:
             self._end(session, error)
             raise
-        waiters = self._making[session_id] = Waiters()
+        waiters = Waiters()
         if asks.registry:
+            self._making[session_id] = waiters
             self._go_on(session, self._confirm(session, self._store_row(session, row, asks), asks))
         else:
             storing = self._store.begin_create(
                 row, client_limit=self._limit(session), unless_revoked=asks.store
             )
+            self._making[session_id] = waiters
             storing.add_done_callback(partial(self._stored, session, session_id, asks))
         return waiters
 

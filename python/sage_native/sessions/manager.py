@@ -169,7 +169,7 @@ class SessionManager:
 
     def accept_many(
         self, asked: Sequence[tuple[Request, float | None]], *, now_ms: int | None = None
-    ) -> list[tuple[bytes, Session] | SageError]:
+    ) -> list[tuple[bytes, Session] | Exception]:
         """Answer M1s as ``accept`` does, each by itself, for a fraction of what that costs.
 
         Args:
@@ -197,7 +197,7 @@ class SessionManager:
                 )
                 self._pace.spend(client_did)
             except SageError as error:
-                refused.append(error)
+                refused.append(error.with_traceback(None))  # it would hold this frame
             else:
                 of_client[client_did] += 1
                 refused.append(None)
@@ -227,12 +227,15 @@ class SessionManager:
         outcome: tuple[bytes, Session] | HandshakeError,
         arrived_s: float | None,
         now_ms: int | None,
-    ) -> tuple[bytes, Session] | SageError:
+    ) -> tuple[bytes, Session] | Exception:
         if isinstance(outcome, HandshakeError):
             return outcome
+        session = outcome[1]
         try:
-            self._keep(outcome[1], arrived_s, now_ms)
-        except SageError as error:
+            self._keep(session, arrived_s, now_ms)
+        except Exception as error:  # noqa: BLE001 - this one's own, whatever it is
+            self._served.end(session.session_id)
+            session.close()
             return error
         return outcome
 

@@ -43,6 +43,8 @@ async def initiate(call: Call) -> Answer:
     except Exception as error:
         arrived.tell_of(error)
         raise
+    finally:
+        del answer, arrived  # what was raised holds this frame
 
 
 def begin_initiate(gateway: Gateway, scope: Scope, done: Done) -> None:
@@ -59,12 +61,15 @@ async def complete(call: Call) -> Answer:
     """Take an M3; the session is stored before this is answered."""
     text = await call.body(JSON_TYPE, limit=MAX_HANDSHAKE_LEN)
     answer = _Answer()
-    with handshake() as span:
-        asked = call.gateway.confirmations.begin(text, answer.done)
-        given = await answer.future
-        if asked.session is not None and span.is_recording:
-            span.between(asked.session.client_did, asked.session.server_did)
-    return given
+    try:
+        with handshake() as span:
+            asked = call.gateway.confirmations.begin(text, answer.done)
+            given = await answer.future
+            if asked.session is not None and span.is_recording:
+                span.between(asked.session.client_did, asked.session.server_did)
+        return given
+    finally:
+        del answer  # what was raised holds this frame
 
 
 def begin_complete(gateway: Gateway, scope: Scope, done: Done) -> None:
