@@ -15,20 +15,18 @@ from __future__ import annotations
 import asyncio
 import time
 from contextvars import copy_context
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import AuthenticationError, OverloadedError
 from sage_native.gateway.answers import json_answer
+from sage_native.gateway.taskless import placed
 from sage_native.gateway.together import Asked, Together
 from sage_native.protocol import authenticate_many, decode_json, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from sage_native.gateway.answers import Answer
     from sage_native.gateway.gateway import Gateway
-    from sage_native.gateway.limits import InFlight
     from sage_native.gateway.taskless import Done
     from sage_native.keys import VerifyingKey
     from sage_native.protocol import Request
@@ -106,8 +104,7 @@ class Initiations:
         keys = gateway.admission.remembered_keys_of(client_did)
         waits = keys is None or gateway.nonces.waits
         if waits:
-            gateway.in_flight.enter()
-            done = partial(_leave, gateway.in_flight, done)
+            done = placed(gateway.in_flight, done)
         asked = Initiation(request, client_did, keys, arrived_s, done)
         asked.has_place = waits
         self._together.add(asked, asyncio.get_running_loop())
@@ -201,10 +198,3 @@ class Initiations:
                 asked.refuse(error)
             else:
                 asked.answer(answer)
-
-
-def _leave(
-    in_flight: InFlight, done: Done, answer: Answer | None, error: BaseException | None
-) -> None:
-    in_flight.leave()
-    done(answer, error)

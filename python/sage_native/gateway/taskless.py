@@ -23,14 +23,35 @@ if TYPE_CHECKING:
 
     from sage_native.gateway.answers import Answer
     from sage_native.gateway.gateway import Gateway
+    from sage_native.gateway.limits import InFlight
 
     Done: TypeAlias = Callable[[Answer | None, BaseException | None], None]
     Reply: TypeAlias = Callable[[Answer | None], None]
     Begin: TypeAlias = Callable[[Gateway, Scope, Done], None]
 
-__all__ = ["TasklessEndpoint"]
+__all__ = ["TasklessEndpoint", "placed"]
 
 _logger = logging.getLogger("sage_native.gateway")
+
+
+def placed(in_flight: InFlight, done: Done) -> Done:
+    """Take a place among the requests at work.
+
+    Returns:
+        ``done``, which gives the place back first.
+
+    Raises:
+        OverloadedError: There is none.
+    """
+    in_flight.enter()
+    return partial(_leave, in_flight, done)
+
+
+def _leave(
+    in_flight: InFlight, done: Done, answer: Answer | None, error: BaseException | None
+) -> None:
+    in_flight.leave()
+    done(answer, error)
 
 
 class TasklessEndpoint:

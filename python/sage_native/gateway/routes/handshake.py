@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sage_native import events
@@ -12,6 +11,7 @@ from sage_native.gateway.answers import JSON_TYPE
 from sage_native.gateway.endpoint import MAX_HANDSHAKE_LEN
 from sage_native.gateway.limits import ClientGoneError
 from sage_native.gateway.limits.bodies import WHOLE_KEY, whole_body
+from sage_native.gateway.taskless import placed
 from sage_native.observability.tracing import handshake
 from sage_native.sessions.outcomes import outcome_of
 
@@ -76,18 +76,11 @@ def begin_complete(gateway: Gateway, scope: Scope, done: Done) -> None:
     """Do what ``complete`` does, for a `TasklessEndpoint`."""
     try:
         text = _text_of(scope)
-        gateway.in_flight.enter()
+        done = placed(gateway.in_flight, done)
     except Exception as error:  # noqa: BLE001 - what it is decides what is said
         done(None, error)
     else:
-        gateway.confirmations.begin(text, partial(_leave, gateway, done))
-
-
-def _leave(
-    gateway: Gateway, done: Done, answer: Answer | None, error: BaseException | None
-) -> None:
-    gateway.in_flight.leave()
-    done(answer, error)
+        gateway.confirmations.begin(text, done)
 
 
 def _text_of(scope: Scope) -> bytes:
