@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sage_native.observability.tracing import handshake, start_tracing
-from tests.observability.otlp import receiver
 from tests.observability.test_tracing import ALICE, GATEWAY, PSEUDONYMS
 from tests.servers.processes import Child, free_ports
 
@@ -24,12 +23,6 @@ rotel = pytest.importorskip("rotel", reason="it is there for some systems only")
 def is_listening(port: int) -> bool:
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def taker() -> Iterator[Receiver]:
-    with receiver() as one:
-        yield one
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from sage_native.observability.pseudonyms import Pseudonyms
 from sage_native.observability.tracing import TracingObserver, start_tracing, trace_ids
 from sage_native.observability.tracing.request_span import RequestSpan
 from sage_native.observability.tracing.traceparent import spelt_parent
-from tests.observability.otlp import receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from opentelemetry.context import Context
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
@@ -29,18 +28,6 @@ if TYPE_CHECKING:
     from tests.observability.otlp import Receiver
 
 PSEUDONYMS = Pseudonyms(bytes(32))
-
-
-@pytest.fixture
-def taker() -> Iterator[Receiver]:
-    with receiver() as one:
-        yield one
-
-
-@pytest.fixture
-def tracing(taker: Receiver) -> Iterator[Tracing]:
-    with start_tracing(taker.url, pseudonyms=PSEUDONYMS) as one:
-        yield one
 
 
 class Seeing(SpanProcessor):

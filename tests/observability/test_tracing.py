@@ -35,10 +35,10 @@ from sage_native.observability.tracing.drops import count_dropped
 from sage_native.observability.tracing.outgoing import UpstreamSpan
 from sage_native.observability.tracing.span_queue import SpanQueue
 from sage_native.observability.tracing.traceparent import spelt_parent
-from tests.observability.otlp import dead, hanging, receiver
+from tests.observability.otlp import dead, hanging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from opentelemetry.trace import Tracer
     from starlette.types import Message, Receive, Scope, Send
@@ -52,18 +52,6 @@ ALICE, GATEWAY, SESSION = "did:example:alice", "did:example:gateway", "5a8f-the-
 
 
 PSEUDONYMS = Pseudonyms(bytes(32))
-
-
-@pytest.fixture
-def taker() -> Iterator[Receiver]:
-    with receiver() as one:
-        yield one
-
-
-@pytest.fixture
-def tracing(taker: Receiver) -> Iterator[Tracing]:
-    with start_tracing(taker.url, pseudonyms=PSEUDONYMS) as one:
-        yield one
 
 
 class App:

@@ -27,14 +27,14 @@ from sage_native.gateway.serving import check
 from sage_native.observability import RequestMiddleware
 from sage_native.observability.tracing import TracingObserver, spans_dropped, start_tracing
 from tests.gateways import Agent, gateway_settings, open_site
-from tests.observability.otlp import dead, hanging, receiver
+from tests.observability.otlp import dead, hanging
 from tests.observability.test_tracing import EXPORTER, PSEUDONYMS, SPAN, TRACE, believed, parent
 from tests.security.canaries import finds
 from tests.security.gateway.live import Live
 from tests.upstreams import OK, answering, ask, puppet, tell
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from starlette.types import Receive, Scope, Send
@@ -49,12 +49,6 @@ RECORDS = "POST /v1/sessions/{session_id}/messages"
 INITIATE, COMPLETE = "POST /v1/handshake/initiate", "POST /v1/handshake/complete"
 ASKED = ("GET /v1/identity", INITIATE)
 """What a client asks twice, since a new gateway wants a challenge first."""
-
-
-@pytest.fixture
-def taker() -> Iterator[Receiver]:
-    with receiver() as one:
-        yield one
 
 
 @contextlib.asynccontextmanager

@@ -23,7 +23,6 @@ from sage_native.gateway.limits import (
     UnsupportedTypeError,
     read_body,
 )
-from sage_native.gateway.limits.bodies import WHOLE_KEY, whole_body
 from sage_native.gateway.problems import ProblemError, problem, problem_of
 from sage_native.gateway.strict_json import decode_strictly
 from sage_native.observability.middleware import route_of
@@ -89,9 +88,6 @@ class Call:
 
     async def unplaced_body(self, content_type: bytes, *, limit: int) -> bytes:
         """Read the body, and take no place: for work that takes one itself; raises as ``body``."""
-        whole = self.scope.get(WHOLE_KEY)
-        if whole is not None:
-            return whole_body(*whole, limit=limit, content_type=content_type)
         return await read_body(
             self.receive,
             self.scope["headers"],

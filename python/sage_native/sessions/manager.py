@@ -156,16 +156,10 @@ class SessionManager:
 
         Cost: as ``Request.accept``, 40 µs; no I/O.
         """
-        client_did = request.client_did
-        self._admission.check_room(client_did, now_ms)
-        self._pace.spend(client_did)
-        message, session = request.accept(
-            lifetime_s=self._policy.lifetime_s,
-            idle_timeout_s=self._policy.idle_timeout_s,
-            now_ms=now_ms,
-        )
-        self._keep(session, arrived_s, now_ms)
-        return message, session
+        (outcome,) = self.accept_many([(request, arrived_s)], now_ms=now_ms)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def accept_many(
         self, asked: Sequence[tuple[Request, float | None]], *, now_ms: int | None = None
@@ -186,13 +180,14 @@ class SessionManager:
         """
         refused: list[SageError | None] = []
         of_client: Counter[str] = Counter()
+        ahead_count = 0
         for request, _ in asked:
             client_did = request.client_did
             try:
                 self._admission.check_room(
                     client_did,
                     now_ms,
-                    ahead_count=of_client.total(),
+                    ahead_count=ahead_count,
                     ahead_of_client=of_client[client_did],
                 )
                 self._pace.spend(client_did)
@@ -200,6 +195,7 @@ class SessionManager:
                 refused.append(error.with_traceback(None))  # it would hold this frame
             else:
                 of_client[client_did] += 1
+                ahead_count += 1
                 refused.append(None)
         # By responder: there are two while an identity is being replaced.
         taken: dict[bytes, list[Request]] = {}

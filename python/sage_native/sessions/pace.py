@@ -45,9 +45,7 @@ class Pace:
         """
         now_s = self._clock()
         self._forget_full(now_s)
-        full_at_s = self._full_at_s.get(client_did, now_s)
-        full_at_s = max(full_at_s, now_s)
-        full_at_s += self._interval_s
+        full_at_s = max(now_s, self._full_at_s.get(client_did, now_s)) + self._interval_s
         # Sums of fractions are not exact.
         if full_at_s - now_s > self._period_s + self._interval_s * 1e-6:
             raise RateLimitedError(

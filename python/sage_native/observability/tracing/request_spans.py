@@ -114,13 +114,7 @@ class RequestSpans:
         """
         if self.is_enough and not links:
             return RequestSpan(begun, self)
-        return self.tracer.start_span(
-            begun.name,
-            context=DECIDED,
-            kind=SpanKind.SERVER,
-            attributes=begun.attributes(),
-            links=links,
-        )
+        return self._start(begun, links=links)
 
     @property
     def resource(self) -> Resource:
@@ -131,12 +125,18 @@ class RequestSpans:
         """Return a span of the SDK with these ids, begun then."""
         self._ids.give(context)
         try:
-            return self.tracer.start_span(
-                begun.name,
-                context=DECIDED,
-                kind=SpanKind.SERVER,
-                attributes=begun.attributes(),
-                start_time=begun_ns,
-            )
+            return self._start(begun, begun_ns=begun_ns)
         finally:
             self._ids.give(None)
+
+    def _start(
+        self, begun: Begun, *, links: Sequence[Link] = (), begun_ns: int | None = None
+    ) -> Span:
+        return self.tracer.start_span(
+            begun.name,
+            context=DECIDED,
+            kind=SpanKind.SERVER,
+            attributes=begun.attributes(),
+            links=links,
+            start_time=begun_ns,
+        )

@@ -30,7 +30,7 @@ _COLUMNS = (
     "store_name, session_id, client_did, server_did, created_ms, expires_ms, epoch, kek_id,"
     " wrapped_secret, idle_timeout_s, last_activity_ms, messages, metadata, restored"
 )
-MOST_ROWS = 64
+_MOST_ROWS = 64
 """The most rows of one statement; SQLite keeps one prepared for each number of them."""
 _CLIENTS = """
 SELECT json_group_object(client.value, json_array(
@@ -108,7 +108,7 @@ def _all_have_room(
     connection: sqlite3.Connection, store_name: str, clients: Counter[str], limits: list[int]
 ) -> bool:
     """Tell whether nobody is revoked and all have room, as far as one question can tell."""
-    if len(clients) > MOST_ROWS:
+    if len(clients) > _MOST_ROWS:
         return False
     question = _question(len(clients))
     most, is_one_revoked = connection.execute(question, (store_name, *clients)).fetchone()
@@ -144,7 +144,7 @@ def _conflict(row: SessionRow) -> ConflictError:
 def _insert(connection: sqlite3.Connection, store_name: str, rows: Sequence[SessionRow]) -> None:
     begin = 0
     while begin < len(rows):
-        count = min(MOST_ROWS, len(rows) - begin)
+        count = min(_MOST_ROWS, len(rows) - begin)
         values: list[object] = []
         for row in rows[begin : begin + count]:
             values += _values(store_name, row)

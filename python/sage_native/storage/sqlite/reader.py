@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sage_native.storage.sqlite.connection import is_busy
-from sage_native.storage.sqlite.worker import Question, Worker, by_work, pause
+from sage_native.storage.sqlite.worker import Question, Worker, by_work, pause, wanted
 
 __all__ = ["Reader"]
 
@@ -16,22 +16,22 @@ class Reader(Worker):
             self._answer_group(group)
 
     def _answer_group(self, group: list[Question]) -> None:
-        while wanted := [question for question in group if question.is_wanted()]:
+        while asked := wanted(group):
             try:
                 connection = self._file.connection()
-                answers = wanted[0].work(connection, [question.item for question in wanted])
+                answers = asked[0].work(connection, [question.item for question in asked])
             except Exception as error:  # noqa: BLE001 - handed on to every caller
                 if is_busy(error):
                     # Somebody opens, recovers or locks the file: not for long, or until we give up.
                     pause()
                     continue
                 self._file.close_after(error)
-                if len(wanted) == 1:
-                    wanted[0].answer = error
+                if len(asked) == 1:
+                    asked[0].answer = error
                 else:  # one of them may be at fault, and the others are not
-                    for question in wanted:
+                    for question in asked:
                         self._answer_group([question])
                 return
-            for question, answer in zip(wanted, answers, strict=True):
+            for question, answer in zip(asked, answers, strict=True):
                 question.answer = answer
             return

@@ -70,10 +70,6 @@ class Question:
     full: type[SageError]
     answer: Any = UNANSWERED
 
-    def is_wanted(self) -> bool:
-        """Tell whether somebody still waits."""
-        return not self.future.done() and time.monotonic() < self.turn.deadline_s
-
 
 def wanted(questions: Iterable[Question]) -> list[Question]:
     """Return the questions for which somebody still waits."""

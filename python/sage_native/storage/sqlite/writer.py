@@ -87,7 +87,7 @@ class Writer(Worker):
         """Take the lock; None if nobody waits for it any more."""
         if time.monotonic() < self._contended_until_s:
             time.sleep(_YIELD_S)
-        while any(question.is_wanted() for question in questions):
+        while wanted(questions):
             try:
                 connection = self._file.connection()
                 connection.execute("BEGIN IMMEDIATE")
