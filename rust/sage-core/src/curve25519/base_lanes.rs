@@ -28,7 +28,7 @@ impl BaseLanes {
     /// Those of each path of this processor.
     #[cfg(test)]
     pub(crate) fn of_every_path() -> Vec<Self> {
-        Path::available().into_iter().filter_map(Path::unit).map(Self).collect()
+        Path::units().map(Self).collect()
     }
 
     /// How many of so many multiples are worth being computed here: what is left is cheaper one by one.

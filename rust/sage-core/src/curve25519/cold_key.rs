@@ -63,7 +63,6 @@ impl ColdLanes {
 /// The verdict in each lane of each unit of this processor.
 #[cfg(test)]
 pub(crate) fn cold_verdicts_by_every_path(claim: &ColdClaim<'_>) -> Vec<bool> {
-    let units = Path::available().into_iter().filter_map(Path::unit);
     let eight = || (0..LANE_COUNT).map(|_| ColdClaim { ..*claim }).collect::<Vec<_>>();
-    units.flat_map(|unit| ColdLanes(unit).hold(&eight())).collect()
+    Path::units().flat_map(|unit| ColdLanes(unit).hold(&eight())).collect()
 }

@@ -118,7 +118,7 @@ pub(crate) fn verdicts_by_every_path(claim: &Claim<'_>) -> Vec<bool> {
             ));
         }
         #[cfg(target_arch = "x86_64")]
-        for unit in Path::available().into_iter().filter_map(Path::unit) {
+        for unit in Path::units() {
             let lanes = core::array::from_fn(|_| claim.base_term(base));
             points.extend(unit.combinations(&[lanes, core::array::from_fn(|_| claim.key_term())]));
         }

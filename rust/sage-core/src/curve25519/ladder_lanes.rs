@@ -36,7 +36,7 @@ impl LadderLanes {
     /// Those of each path of this processor.
     #[cfg(test)]
     pub(crate) fn of_every_path() -> Vec<Self> {
-        Path::available().into_iter().filter_map(Path::unit).map(Self).collect()
+        Path::units().map(Self).collect()
     }
 
     /// How many of so many agreements are worth being computed here: what is left is cheaper one by one.

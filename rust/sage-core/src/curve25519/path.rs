@@ -89,6 +89,12 @@ impl Path {
         }
     }
 
+    /// The units of all paths that this processor has lanes for.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    pub fn units() -> impl Iterator<Item = Unit> {
+        Self::available().into_iter().filter_map(Self::unit)
+    }
+
     #[cfg(not(target_arch = "x86_64"))]
     fn is_available(self) -> bool {
         self == Self::Scalar

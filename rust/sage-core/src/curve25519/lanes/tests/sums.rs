@@ -13,7 +13,7 @@ use super::super::super::inversion::inverse;
 use super::super::{Equations, LANE_COUNT, Unit};
 
 fn units() -> Vec<Unit> {
-    Path::available().into_iter().filter_map(Path::unit).collect()
+    Path::units().collect()
 }
 
 /// Any 256-bit integer times a point of any order, by doubling and adding.
