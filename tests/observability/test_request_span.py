@@ -87,13 +87,15 @@ async def ask(tracing: Tracing, app: App, *headers: tuple[bytes, bytes]) -> None
 
 
 def sent(taker: Receiver) -> list[SentSpan]:
-    """Return all spans that came, of which all must be of one resource and one scope a message."""
+    """Return all spans that came, of which all must be of one resource and one scope."""
     found: list[SentSpan] = []
+    heads: set[tuple[bytes, bytes]] = set()
     for body in taker.bodies:
-        message = ExportTraceServiceRequest.FromString(body)
-        (resource,) = message.resource_spans
-        (scope,) = resource.scope_spans
-        found += scope.spans
+        for one in ExportTraceServiceRequest.FromString(body).resource_spans:
+            (scope,) = one.scope_spans
+            heads.add((one.resource.SerializeToString(), scope.scope.SerializeToString()))
+            found += scope.spans
+    assert len(heads) <= 1
     return found
 
 

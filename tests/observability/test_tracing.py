@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from sage_native.observability.tracing import TraceIds, Tracing
+    from sage_native.observability.tracing.request_span import RequestSpan
     from tests.observability.otlp import Receiver
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -338,7 +339,7 @@ def test_a_broken_exporter_costs_its_batch_and_makes_no_spans(
             self.names: list[str] = []
             self.suppressed: list[object] = []
 
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        def export(self, spans: Sequence[ReadableSpan | RequestSpan]) -> SpanExportResult:
             self.suppressed.append(context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY))
             if not self.names:
                 self.names.append("broken")

@@ -41,7 +41,7 @@ class TracingObserver:
         unsampled_paths: Paths that are asked for all the time and tell nothing.
 
     Cost: 0.6 µs for a request that is not sampled (1 µs where somebody is believed), 11 µs else,
-    and 40 µs for sending its span.
+    and 3 µs for sending its span.
     """
 
     def __init__(

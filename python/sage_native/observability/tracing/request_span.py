@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from random import getrandbits
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import (
@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     from sage_native.observability.tracing.request_attributes import Begun, Outcome
     from sage_native.observability.tracing.request_spans import RequestSpans
 
-__all__ = ["RequestSpan", "finish"]
+__all__ = ["Kind", "Own", "RequestSpan", "finish"]
+
+Kind: TypeAlias = tuple[str, str, str, str, int, "Outcome | None"]
+"""What a span says that others say too."""
+Own: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
+"""Trace id, span id, begin and end (16, 8, 8 and 8 bytes), and the name of the request."""
 
 _FLAGS: Final = TraceFlags(SAMPLED_FLAG | RANDOM_FLAG)
 _UNSET: Final = Status()
@@ -53,6 +58,7 @@ class RequestSpan(Span):
     Attributes:
         trace_id: Its trace.
         span_id: Its own id.
+        makes: As handed in.
     """
 
     def __init__(self, begun: Begun, makes: RequestSpans) -> None:
@@ -62,7 +68,7 @@ class RequestSpan(Span):
         self._ended_ns: int | None = None
         self._begun = begun
         self._outcome: Outcome | None = None
-        self._makes = makes
+        self.makes = makes
         self._context: SpanContext | None = None
         self._whole: Span | None = None
         self._holding = threading.Lock()
@@ -74,7 +80,7 @@ class RequestSpan(Span):
                 self._ended_ns = time_ns()
                 self._outcome = outcome
         if self._whole is None:
-            self._makes.add(self)
+            self.makes.add(self)
         else:
             finish(self._whole, self._begun, outcome)
 
@@ -85,14 +91,54 @@ class RequestSpan(Span):
         return ReadableSpan(
             outcome.name(self._begun),
             self.get_span_context(),
-            resource=self._makes.resource,
+            resource=self.makes.resource,
             attributes={**self._begun.attributes(), **outcome.attributes()},
             kind=SpanKind.SERVER,
             status=_UNSET if outcome.trouble is None else _FAILED,
             start_time=self._begun_ns,
             end_time=self._ended_ns,
-            instrumentation_scope=self._makes.scope,
+            instrumentation_scope=self.makes.scope,
         )
+
+    def own(self) -> Own:
+        """Spell what differs between spans that say the same, once it has ended.
+
+        Raises:
+            UnicodeEncodeError: The name of the request cannot be sent.
+        """
+        ended_ns = self._ended_ns
+        assert ended_ns is not None  # noqa: S101 - it has ended
+        return (
+            self.trace_id.to_bytes(16, "big"),
+            self.span_id.to_bytes(8, "big"),
+            self._begun_ns.to_bytes(8, "little"),
+            ended_ns.to_bytes(8, "little"),
+            self._begun.request_id.encode(),
+        )
+
+    def kind_with(self, request_id_len: int) -> Kind:
+        """Return what else it says, if the name of its request has so many bytes."""
+        begun = self._begun
+        return (
+            begun.name,
+            begun.scheme,
+            begun.version,
+            begun.listener,
+            request_id_len,
+            self._outcome,
+        )
+
+    def alike(self, request_id: str) -> RequestSpan:
+        """Return one of the same kind that has ended, whose ids and times were drawn.
+
+        Args:
+            request_id: The name of its request.
+        """
+        other = RequestSpan(self._begun._replace(request_id=request_id), self.makes)
+        other._begun_ns = getrandbits(64) or 1
+        other._ended_ns = getrandbits(64) or 1
+        other._outcome = self._outcome
+        return other
 
     def get_span_context(self) -> SpanContext:
         """Return its ids."""
@@ -158,9 +204,7 @@ class RequestSpan(Span):
             if self._whole is None:
                 if self._ended_ns is not None:
                     return NonRecordingSpan(self.get_span_context())
-                self._whole = self._makes.whole(
-                    self.get_span_context(), self._begun, self._begun_ns
-                )
+                self._whole = self.makes.whole(self.get_span_context(), self._begun, self._begun_ns)
             return self._whole
 
 

@@ -26,25 +26,35 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from sage_native.observability.tracing.drops import count_dropped
-from sage_native.observability.tracing.request_span import RequestSpan
 from sage_native.observability.tracing.suppressing import unobserved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
-    from opentelemetry.sdk.trace.export import SpanExporter
 
-__all__ = ["SpanQueue"]
+    from sage_native.observability.tracing.request_span import RequestSpan
+
+__all__ = ["SpanQueue", "SpanSender"]
 
 _logger = logging.getLogger("sage_native.tracing")
+
+
+class SpanSender(Protocol):
+    """An exporter that takes spans of requests as they are, beside the SDK's."""
+
+    def export(self, spans: Sequence[ReadableSpan | RequestSpan], /) -> SpanExportResult:
+        """Send a batch; tell whether it has come."""
+
+    def shutdown(self) -> None:
+        """Send no more."""
 
 
 class SpanQueue(SpanProcessor):
@@ -60,7 +70,7 @@ class SpanQueue(SpanProcessor):
 
     def __init__(
         self,
-        make_exporter: Callable[[], SpanExporter],
+        make_exporter: Callable[[], SpanSender],
         *,
         max_len: int,
         batch_len: int,
@@ -72,7 +82,7 @@ class SpanQueue(SpanProcessor):
         self._batch_len = min(batch_len, max_len)
         self._interval_s = interval_s
         self._close_s = close_s
-        self._exporter: SpanExporter | None = make_exporter()
+        self._exporter: SpanSender | None = make_exporter()
         self._is_closed = False
         self._begin()
         if hasattr(os, "register_at_fork"):
@@ -173,10 +183,7 @@ class SpanQueue(SpanProcessor):
             while batch := self._next_batch():
                 is_sent = False
                 try:
-                    spans = [
-                        one.readable() if isinstance(one, RequestSpan) else one for one in batch
-                    ]
-                    is_sent = self._exporter.export(spans) is SpanExportResult.SUCCESS
+                    is_sent = self._exporter.export(batch) is SpanExportResult.SUCCESS
                 except Exception:
                     _logger.exception("spans could not be sent")
                 self._note(is_sent=is_sent)

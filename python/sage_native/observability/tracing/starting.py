@@ -166,6 +166,9 @@ def start_tracing(  # noqa: PLR0913 - keywords
     )
     from sage_native.observability.tracing.sampling import HeadSampler  # noqa: PLC0415 - as above
     from sage_native.observability.tracing.span_queue import SpanQueue  # noqa: PLC0415 - as above
+    from sage_native.observability.tracing.stamping_exporter import (  # noqa: PLC0415 - as above
+        StampingExporter,
+    )
     from sage_native.observability.tracing.suppressing import Seldom  # noqa: PLC0415 - as above
 
     exporter_logger = logging.getLogger(OTLPSpanExporter.__module__)
@@ -173,7 +176,7 @@ def start_tracing(  # noqa: PLR0913 - keywords
         exporter_logger.addFilter(Seldom(TROUBLE_INTERVAL_S))
     url = f"{endpoint.rstrip('/')}{_PATH}" if urlsplit(endpoint).path in {"", "/"} else endpoint
     queue = SpanQueue(
-        lambda: OTLPSpanExporter(endpoint=url, timeout=export_timeout_s),
+        lambda: StampingExporter(OTLPSpanExporter(endpoint=url, timeout=export_timeout_s)),
         max_len=queue_len,
         batch_len=BATCH_LEN,
         interval_s=INTERVAL_S,
