@@ -96,6 +96,7 @@ def test_bytes_and_keys_in_free_text_are_masked(
 ) -> None:
     secrets = [os.urandom(32) for _ in range(50)]
     secrets.append(b"it's quoted \" and 'closed\\' in many ways")
+    secrets.append(base64.b64decode("Qgul/swQfdvld+VYRXbMUJqghQaVEnPINNGbxwGSCVw="))  # no digit
     for secret in secrets:
         text = spell(secret)
         for padding in ("", "x" * (MAX_TEXT_LEN - 60)):  # also where a text is cut
