@@ -1,7 +1,7 @@
 # Types of the native module. What each function does, costs and raises is written on the native
 # functions themselves: help(sage_native.Session.seal) shows it.
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -520,16 +520,36 @@ def _kernels() -> list[str]: ...
 def _operation_counts() -> tuple[
     _OperationCounts, _OperationCounts, _OperationCounts, _OperationCounts, list[int]
 ]: ...
-def _record_lines(
-    records: list[tuple[str, int, float, float, str | None, tuple[str, str] | None]],
-    names: str,
-    sessions: Mapping[str, str],
-    /,
-    *,
-    since_epoch_s: float,
-    first: str,
-    then: str,
-) -> bytes: ...
+
+@final
+class _AnsweredRecords:
+    def __new__(cls) -> Self: ...
+    def add(
+        self,
+        session_id: str,
+        sent_len: int,
+        begun_s: float,
+        ended_s: float,
+        name: str | None = None,
+        span: tuple[str, str] | None = None,
+        /,
+    ) -> None: ...
+    def take(self) -> _AnsweredRecords: ...
+    def rows(
+        self,
+    ) -> list[tuple[str, int, float, float, str | None, tuple[str, str] | None]]: ...
+    def durations(self, bounds_s: Sequence[float]) -> tuple[list[int], float]: ...
+    def __len__(self) -> int: ...
+
+@final
+class _RecordLines:
+    def __new__(
+        cls, *, first: str, then: str, pseudonym_of: Callable[[str], str], max_known: int
+    ) -> Self: ...
+    @property
+    def known_count(self) -> int: ...
+    def spell(self, records: _AnsweredRecords, names: str, /, *, since_epoch_s: float) -> bytes: ...
+
 def _panic_probe(*, threads: int | None = ...) -> NoReturn: ...
 def _curve25519_paths() -> list[str]: ...
 def _take_curve25519_path(name: str | None, /) -> None: ...

@@ -43,6 +43,7 @@ from sage_native.observability.tracing.current import RequestTrace, request_trac
 from sage_native.observability.tracing.drops import count_dropped
 from sage_native.storage.memory import MemorySessionStore
 from tests.gateways import gateway_settings, open_site
+from tests.observability.records import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,8 +135,10 @@ def test_records_are_counted_as_any_other_request_is(metrics: Metrics) -> None:
     bounds = took.spread("public", RECORD_ROUTE).bounds
     lasted_s = [0.0, 1.0, 100.0, *bounds, *(bound * 1.5 for bound in bounds), *bounds[3:7]]
     records: list[AnsweredRecord] = [("", 1, 5.0, 5.0 + one, None, None) for one in lasted_s]
-    MetricsObserver(metrics, listener="public").finish_records(records[:1])
-    MetricsObserver(metrics, listener="public").finish_records(records[1:])
+    for some in (records[:1], records[1:]):
+        observer = MetricsObserver(metrics, listener="public")
+        assert observer.takes_records
+        observer.finish_records(records_of(*some))
     MetricsObserver(metrics, listener="admin").finish_many([ended_of(one) for one in records])
     counted, expected = (took.spread(one, RECORD_ROUTE) for one in ("public", "admin"))
     assert counted.counts == expected.counts

@@ -20,6 +20,7 @@ from sage_native.observability.answered import RECORD_ROUTE, ended_of
 from sage_native.observability.logging import configure_logging
 from sage_native.observability.pseudonyms import KEY_LEN, Pseudonyms
 from sage_native.observability.record_lines import RecordLines
+from tests.observability.records import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,14 +76,15 @@ def test_only_failures_are_written_where_only_failures_are_wanted(tmp_path: Path
 
     def tell(log: RequestLog) -> None:
         log.finish_many(ended)
-        log.finish_records([(SESSION_ID, 112, 1.0, 1.5, None, None)])
+        assert not log.takes_records
+        log.finish_records(records_of((SESSION_ID, 112, 1.0, 1.5, None, None)))
 
     [line] = written(tmp_path / "log", tell, level="warning")
     assert json.loads(line)["status"] == 500
 
 
 def test_lines_of_records_for_people(tmp_path: Path) -> None:
-    records: list[AnsweredRecord] = [(SESSION_ID, 112, 1.0, 1.0125, "named", IDS)]
+    records = records_of((SESSION_ID, 112, 1.0, 1.0125, "named", IDS))
     [line] = written(tmp_path / "log", lambda log: log.finish_records(records), format="console")
     assert line[9:].startswith("info    request  ")
     for part in ("request_id=named", PSEUDONYMS.of_session(SESSION_ID), f"trace_id={IDS[0]}"):
@@ -112,7 +114,7 @@ def spelt(
         patch.setattr(record_lines, "time", clock)
         if names:
             patch.setattr(record_lines, "os", SimpleNamespace(urandom=lambda _: names))
-        return spell(records).decode().split("\n")
+        return spell(records_of(*records)).decode().split("\n")
 
 
 def lines_of(records: list[AnsweredRecord], **options: Any) -> list[str]:  # noqa: ANN401
@@ -204,7 +206,7 @@ def test_pseudonyms_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) 
     for number in range(100):
         [line] = spelt(spell, [(f"session-{number}", 1, 0.0, 1.0, None, None)], epoch_s=0.0)
         assert json.loads(line)["session"] == PSEUDONYMS.of_session(f"session-{number}")
-        assert len(spell._sessions) <= 8
+        assert 1 <= spell.known_count <= 8
 
 
 def test_each_request_has_a_name_of_its_own() -> None:
@@ -213,9 +215,45 @@ def test_each_request_has_a_name_of_its_own() -> None:
 
 
 def test_what_is_no_record_is_refused() -> None:
-    with pytest.raises(UsageError, match="16 characters"):
-        lines_of([(SESSION_ID, 1, 0.0, 1.0, None, None)] * 2, epoch_s=0.0, names=bytes(8))
+    for names in (bytes(8), bytes(24)):
+        with pytest.raises(UsageError, match="16 characters"):
+            lines_of([(SESSION_ID, 1, 0.0, 1.0, None, None)] * 2, epoch_s=0.0, names=names)
     with pytest.raises(TypeError):
-        lines_of([(SESSION_ID, "1", 0.0, 1.0, None, None)], epoch_s=0.0)  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="length 6"):
-        lines_of([(SESSION_ID, 1, 0.0, 1.0, None)], epoch_s=0.0)  # type: ignore[list-item]
+        records_of((SESSION_ID, "1", 0.0, 1.0, None, None))  # type: ignore[arg-type]
+    with pytest.raises(OverflowError):
+        records_of((SESSION_ID, -1, 0.0, 1.0, None, None))
+
+
+def test_a_pseudonym_that_cannot_be_told_is_asked_for_again() -> None:
+    """What the hash raises is raised, and nothing is remembered of it."""
+    wanted: list[str] = []
+
+    class Failing(Pseudonyms):
+        def of_session(self, session_id: str) -> str:
+            wanted.append(session_id)
+            if len(wanted) == 1:
+                raise ZeroDivisionError
+            return super().of_session(session_id)
+
+    spell = RecordLines(Failing(bytes(KEY_LEN)), level="info")
+    records = records_of(*[(SESSION_ID, 1, 0.0, 1.0, None, None)] * 2)
+    with pytest.raises(ZeroDivisionError):
+        spell(records)
+    assert spell.known_count == 0
+    lines = spell(records).split(b"\n")
+    assert [json.loads(line)["session"] for line in lines] == [
+        PSEUDONYMS.of_session(SESSION_ID)
+    ] * 2
+    assert wanted == [SESSION_ID] * 2, "learnt once"
+
+
+@given(RECORDS)
+def test_what_was_added_is_there_until_it_is_taken(records: list[AnsweredRecord]) -> None:
+    added = records_of(*records)
+    assert len(added) == len(records)
+    assert added.rows() == records
+    taken = added.take()
+    assert (taken.rows(), added.rows()) == (records, [])
+    added.add(SESSION_ID, 64, 1.0, 2.0)
+    assert (len(taken), added.rows()) == (len(records), [(SESSION_ID, 64, 1.0, 2.0, None, None)])
+    assert SESSION_ID not in repr(added)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from sage_native.observability import ObservedRequest
-    from sage_native.observability.answered import AnsweredRecord
+    from sage_native.observability.answered import AnsweredRecord, AnsweredRecords
     from sage_native.observability.middleware import Ended
 
 SESSION_ID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -49,6 +49,8 @@ def scope_of(**members: Any) -> KeptScope:  # noqa: ANN401 - any members
 class Many:
     """Keeps what it is told."""
 
+    takes_records = True
+
     def __init__(self) -> None:
         self.told: list[list[Ended]] = []
         self.records: list[list[AnsweredRecord]] = []
@@ -62,8 +64,8 @@ class Many:
     def finish_many(self, ended: Sequence[Ended]) -> None:
         self.told.append(list(ended))
 
-    def finish_records(self, records: list[AnsweredRecord]) -> None:
-        self.records.append(list(records))
+    def finish_records(self, records: AnsweredRecords) -> None:
+        self.records.append(records.rows())
 
 
 class Broken(Many):
@@ -72,8 +74,14 @@ class Broken(Many):
     def finish_many(self, ended: Sequence[Ended]) -> None:
         raise ValueError(len(ended))
 
-    def finish_records(self, records: list[AnsweredRecord]) -> None:
+    def finish_records(self, records: AnsweredRecords) -> None:
         raise ValueError(len(records))
+
+
+class Unasking(Broken):
+    """Wants to know of no record."""
+
+    takes_records = False
 
 
 async def test_observers_are_told_of_all_that_ended_at_once() -> None:
@@ -126,6 +134,20 @@ async def test_of_a_record_that_was_answered_nothing_is_kept_but_what_its_line_s
         assert rest == [200, 112, record[2], record[3], None]
         assert {**scope, **KNOWN} == scope
         assert (scope.get("sage.request_id"), scope.get("sage.span")) == record[4:]
+
+
+async def test_who_takes_no_records_is_told_of_none() -> None:
+    """And where nobody takes any, nothing is kept of them."""
+    many, unasking = Many(), Unasking()
+    for observers, kept in (([unasking, many], 1), ([unasking], 0)):
+        watch = Watch(app, observers)
+        assert watch.begin(scope_of(**KNOWN)) is None
+        assert watch.in_flight_count == 1
+        watch.note(scope_of(**KNOWN), 200, 112, 1.0, 1.5, None)
+        assert (watch.in_flight_count, len(watch._records)) == (0, kept)
+        watch.tell()
+        assert watch.in_flight_count == 0
+    assert many.records == [[(SESSION_ID, 112, 1.0, 1.5, None, None)]]
 
 
 @pytest.mark.parametrize(

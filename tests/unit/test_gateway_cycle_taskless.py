@@ -49,6 +49,8 @@ class Served:
 class Noting:
     """An observer that notes what it is told."""
 
+    takes_records = True
+
     def __init__(self) -> None:
         self.told: list[Ended] = []
 

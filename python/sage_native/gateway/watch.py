@@ -4,7 +4,7 @@ An answer costs a worker some thirty microseconds, and a coroutine around the ap
 calls for each observer, would be a fifth of that. So the server notes what a request was, in one
 tuple, and observers are told of all that ended in the last hundredth of a second, one after the
 other: what is done many times in a row is done in half the time. Records that were answered are
-noted in a smaller tuple, without their scope (`AnsweredRecord`). A request whose trace is sampled
+noted natively, without their scope (`AnsweredRecords`). A request whose trace is sampled
 has a span that is current until its task ends; only one that has to do with somebody else's trace
 goes through a `RequestMiddleware`.
 """
@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from sage_native.events import report
-from sage_native.observability.answered import RECORD_STATUS
+from sage_native.observability.answered import RECORD_STATUS, AnsweredRecords
 from sage_native.observability.context import current_scope
 from sage_native.observability.middleware import (
     REQUEST_ID_KEY,
@@ -28,16 +28,15 @@ from sage_native.observability.tracing.current import TRACE_KEY
 from sage_native.observability.tracing.gaps import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Sized
     from typing import TypeVar
 
     from starlette.types import ASGIApp, Scope
 
-    from sage_native.observability.answered import AnsweredRecord
     from sage_native.observability.middleware import Ended, LateObserver
     from sage_native.observability.tracing import TracingObserver
 
-    _T = TypeVar("_T")
+    _T = TypeVar("_T", bound=Sized)
 
 __all__ = ["Watch"]
 
@@ -81,7 +80,8 @@ class Watch:
         self._asks_at = NEVER if tracing is None else tracing.gap()
         self._looks_at = self._asks_at if trusts is None else 0
         self._ended: list[Ended] = []
-        self._records: list[AnsweredRecord] = []
+        self._records = AnsweredRecords()
+        self._record_observers = tuple(one for one in self._observers if one.takes_records)
         self._is_due = False
         self.begun_count = 0
         self._told_count = 0
@@ -163,10 +163,16 @@ class Watch:
             self._end_traced(scope, status, error)
             self._ended.append((scope, status, sent_len, begun_s, ended_s, error))
         else:
-            # Who has a span has a name.
             name = scope.get(REQUEST_ID_KEY)
+            # Who has a span has a name.
             span = None if name is None else self._end_traced(scope, status, None)
-            self._records.append((session_id, sent_len, begun_s, ended_s, name, span))
+            if not self._record_observers:
+                self._told_count += 1
+                return
+            if name is None:
+                self._records.add(session_id, sent_len, begun_s, ended_s)
+            else:
+                self._records.add(session_id, sent_len, begun_s, ended_s, name, span)
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(LATE_S, self.tell)
@@ -175,17 +181,18 @@ class Watch:
         """Tell the observers of what has ended since the last time."""
         self._is_due = False
         ended, self._ended = self._ended, []
-        records, self._records = self._records, []
+        records = self._records.take()
         self._told_count += len(ended) + len(records)
         for observer in self._observers:
             _tell(observer, observer.finish_many, ended)
+        for observer in self._record_observers:
             _tell(observer, observer.finish_records, records)
         # What was raised holds the frames that hold it.
         ended.clear()
 
 
-def _tell(observer: LateObserver, tell: Callable[[list[_T]], None], of: list[_T]) -> None:
-    if of:
+def _tell(observer: LateObserver, tell: Callable[[_T], None], of: _T) -> None:
+    if len(of):
         try:
             tell(of)
         except Exception as error:  # noqa: BLE001 - not the trouble of those who were answered

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from contextvars import Token
 
-    from sage_native.observability.answered import AnsweredRecord
+    from sage_native.observability.answered import AnsweredRecords
     from sage_native.observability.logging import LogOutput
     from sage_native.observability.middleware import Ended, Scope
     from sage_native.observability.pseudonyms import Pseudonyms
@@ -78,17 +78,22 @@ class RequestLog:
             if takes_all or one[5] is not None or one[1] is None or one[1] >= 500:
                 self._finish_late(one)
 
-    def finish_records(self, records: list[AnsweredRecord]) -> None:
+    @property
+    def takes_records(self) -> bool:
+        """Whether anybody wants to read of records that were answered."""
+        return self._takes[self._records_level]
+
+    def finish_records(self, records: AnsweredRecords) -> None:
         """Write the lines of records that were answered.
 
-        Cost: 0.2 µs each in JSON, else as ``finish``; nothing if nobody wants to read of them.
+        Cost: 0.1 µs each in JSON, else as ``finish``; nothing if nobody wants to read of them.
         """
-        if not self._takes[self._records_level]:
+        if not self.takes_records:
             return
         if self._output.is_json:
             self._output.append_many(self._record_lines(records), len(records))
         else:
-            for one in records:
+            for one in records.rows():
                 self._finish_late(ended_of(one))
 
     def _level_of(self, route: str) -> str:

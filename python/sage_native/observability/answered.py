@@ -1,14 +1,15 @@
-"""A record that was answered, as little as observers need: what nearly every request is.
+"""Records that were answered, as little of each as observers need: what nearly every request is.
 
 A worker that answers thirty thousand a second, and tells of each a hundredth of a second later,
 would keep three hundred scopes until then: half a megabyte, which is cold when it is let go. So it
-keeps what a line says of a record, and no more.
+keeps what a line says of a record and no more, natively, one behind the other.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from sage_native._native import _AnsweredRecords as AnsweredRecords
 from sage_native.observability.middleware import (
     REQUEST_ID_KEY,
     ROUTE_KEY,
@@ -19,7 +20,14 @@ from sage_native.observability.middleware import (
 if TYPE_CHECKING:
     from sage_native.observability.middleware import Ended
 
-__all__ = ["RECORD_METHOD", "RECORD_ROUTE", "RECORD_STATUS", "AnsweredRecord", "ended_of"]
+__all__ = [
+    "RECORD_METHOD",
+    "RECORD_ROUTE",
+    "RECORD_STATUS",
+    "AnsweredRecord",
+    "AnsweredRecords",
+    "ended_of",
+]
 
 RECORD_METHOD: Final = "POST"
 RECORD_ROUTE: Final = "/v1/sessions/{session_id}/messages"

@@ -17,7 +17,7 @@ from sage_native.events import report
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from sage_native.observability.answered import AnsweredRecord
+    from sage_native.observability.answered import AnsweredRecords
 
     Scope: TypeAlias = MutableMapping[str, Any]
     Message: TypeAlias = MutableMapping[str, Any]
@@ -205,7 +205,11 @@ class LateObserver(RequestObserver, Protocol):
     def finish_many(self, ended: Sequence[Ended]) -> None:
         """Take note of requests that are over, of which it was not told before."""
 
-    def finish_records(self, records: list[AnsweredRecord]) -> None:
+    @property
+    def takes_records(self) -> bool:
+        """Whether it wants to know of records that were answered; that does not change."""
+
+    def finish_records(self, records: AnsweredRecords) -> None:
         """Take note of records that were answered, of which it was not told before either."""
 
 

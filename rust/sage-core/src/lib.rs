@@ -9,6 +9,7 @@
 //! [`replay`] (remembering what was admitted).
 
 pub mod aead;
+pub mod answered;
 mod aws_lc;
 mod curve25519;
 pub mod did;

@@ -7,8 +7,10 @@ const US_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 /// What a line holds beside the texts that are handed in.
 const NUMBERS_LEN: usize = 160;
+const OPENING: &[u8; 29] = b"{\"time\":\"0000-00-00T00:00:00.";
+const MOMENT_AT: usize = 9;
 
-/// One record that was answered.
+/// What a line says of a record that was answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Answered<'a> {
     /// When, in seconds since the Unix epoch.
@@ -25,26 +27,42 @@ pub struct Answered<'a> {
     pub span: Option<(&'a str, &'a str)>,
 }
 
-/// Lines, one after the other, with a newline between two of them.
+/// Spells lines: what is the same in all of them, and the text of the latest batch.
 #[derive(Debug)]
-pub struct RecordLines<'a> {
+pub struct RecordLines {
     text: Vec<u8>,
-    first: &'a str,
-    then: &'a str,
+    line_len: usize,
+    /// A line up to the fraction of its second, in the second that was spelt last.
+    opening: [u8; OPENING.len()],
     second: i64,
-    moment: [u8; 19],
+    /// Between that fraction and the name of the request.
+    before_name: String,
+    /// Between that name and how long the request took.
+    before_took: String,
 }
 
-impl<'a> RecordLines<'a> {
+impl RecordLines {
     /// Begins with no line.
     ///
     /// `first` and `then` are members of JSON objects with commas between them, as `"a":1,"b":2`:
     /// those between the time and the name of a request, and those between its name and how long
-    /// it took. There is room for `count` lines.
+    /// it took.
     #[must_use]
-    pub fn new(first: &'a str, then: &'a str, count: usize) -> Self {
-        let line_len = first.len() + then.len() + NUMBERS_LEN;
-        Self { text: Vec::with_capacity(count * line_len), first, then, second: i64::MIN, moment: [0; 19] }
+    pub fn new(first: &str, then: &str) -> Self {
+        Self {
+            text: Vec::new(),
+            line_len: first.len() + then.len() + NUMBERS_LEN,
+            opening: *OPENING,
+            second: i64::MIN,
+            before_name: format!("Z\",{first},\"request_id\":\""),
+            before_took: format!("\",{then},\"duration_ms\":"),
+        }
+    }
+
+    /// Forgets all lines, and makes room for so many.
+    pub fn begin(&mut self, count: usize) {
+        self.text.clear();
+        self.text.reserve(count * self.line_len);
     }
 
     /// Adds a line.
@@ -53,33 +71,32 @@ impl<'a> RecordLines<'a> {
         let second = at_us.div_euclid(US_PER_SECOND);
         if second != self.second {
             self.second = second;
-            self.moment = moment_of(second);
+            self.opening[MOMENT_AT..MOMENT_AT + 19].copy_from_slice(&moment_of(second));
         }
-        if !self.text.is_empty() {
-            self.text.push(b'\n');
+        let text = &mut self.text;
+        if !text.is_empty() {
+            text.push(b'\n');
         }
-        self.put(b"{\"time\":\"");
-        self.text.extend_from_slice(&self.moment);
-        self.put(b".");
-        self.put(&digits::<6>(at_us.rem_euclid(US_PER_SECOND)));
-        self.put(b"Z\",");
-        self.put(self.first.as_bytes());
-        self.put_member("request_id", record.name);
-        self.put(b",");
-        self.put(self.then.as_bytes());
-        self.put(b",\"duration_ms\":");
+        text.extend_from_slice(&self.opening);
+        text.extend_from_slice(&digits::<6>(at_us.rem_euclid(US_PER_SECOND)));
+        text.extend_from_slice(self.before_name.as_bytes());
+        put_text(text, record.name);
+        text.extend_from_slice(self.before_took.as_bytes());
         let took_us = whole(record.took_s.max(0.0) * 1e6 + 0.5);
-        self.put_number(took_us.unsigned_abs() / 1000);
-        self.put(b".");
-        self.put(&digits::<3>(took_us % 1000));
-        self.put(b",\"sent_len\":");
-        self.put_number(record.sent_len);
-        self.put_member("session", record.session);
+        put_number(text, took_us.unsigned_abs() / 1000);
+        text.push(b'.');
+        text.extend_from_slice(&digits::<3>(took_us % 1000));
+        text.extend_from_slice(b",\"sent_len\":");
+        put_number(text, record.sent_len);
+        text.extend_from_slice(b",\"session\":\"");
+        put_text(text, record.session);
         if let Some((trace, span)) = record.span {
-            self.put_member("trace_id", trace);
-            self.put_member("span_id", span);
+            text.extend_from_slice(b"\",\"trace_id\":\"");
+            put_text(text, trace);
+            text.extend_from_slice(b"\",\"span_id\":\"");
+            put_text(text, span);
         }
-        self.put(b"}");
+        text.extend_from_slice(b"\"}");
     }
 
     /// All lines, without a newline behind the last one.
@@ -87,45 +104,44 @@ impl<'a> RecordLines<'a> {
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
+}
 
-    fn put(&mut self, text: &[u8]) {
-        self.text.extend_from_slice(text);
+/// Puts what stands between the quotes of a JSON text.
+fn put_text(text: &mut Vec<u8>, value: &str) {
+    // All of it, whatever the first byte is: that is done side by side.
+    let is_odd = value.bytes().fold(false, |odd, byte| odd | must_be_escaped(byte));
+    if is_odd {
+        put_escaped(text, value);
+    } else {
+        text.extend_from_slice(value.as_bytes());
     }
+}
 
-    fn put_member(&mut self, name: &str, value: &str) {
-        self.put(b",\"");
-        self.put(name.as_bytes());
-        self.put(b"\":\"");
-        if value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-            self.put(value.as_bytes());
-        } else {
-            self.put_escaped(value);
+fn must_be_escaped(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
+}
+
+#[cold]
+fn put_escaped(text: &mut Vec<u8>, value: &str) {
+    for byte in value.bytes() {
+        match byte {
+            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
+            0..b' ' => text.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => text.push(byte),
         }
-        self.put(b"\"");
     }
+}
 
-    #[cold]
-    fn put_escaped(&mut self, value: &str) {
-        for byte in value.bytes() {
-            match byte {
-                b'"' | b'\\' => self.put(&[b'\\', byte]),
-                0..b' ' => self.put(format!("\\u{byte:04x}").as_bytes()),
-                _ => self.text.push(byte),
-            }
-        }
-    }
-
-    fn put_number(&mut self, number: u64) {
-        let mut spelt = [0; 20];
-        let mut at = spelt.len();
-        let mut left = number;
-        loop {
-            at -= 1;
-            spelt[at] = digit(left % 10);
-            left /= 10;
-            if left == 0 {
-                return self.put(&spelt[at..]);
-            }
+fn put_number(text: &mut Vec<u8>, number: u64) {
+    let mut spelt = [0; 20];
+    let mut at = spelt.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        spelt[at] = digit(left % 10);
+        left /= 10;
+        if left == 0 {
+            return text.extend_from_slice(&spelt[at..]);
         }
     }
 }
@@ -191,7 +207,7 @@ mod tests {
     use super::*;
 
     fn line(record: Answered<'_>) -> String {
-        let mut lines = RecordLines::new("\"a\":1", "\"b\":2", 1);
+        let mut lines = RecordLines::new("\"a\":1", "\"b\":2");
         lines.add(&record);
         String::from_utf8(lines.as_bytes().to_vec()).expect("it is UTF-8")
     }
@@ -219,8 +235,10 @@ mod tests {
 
     #[test]
     fn lines_have_a_newline_between_them() {
-        let mut lines = RecordLines::new("\"a\":1", "\"b\":2", 2);
-        assert_eq!(lines.as_bytes(), b"");
+        let mut lines = RecordLines::new("\"a\":1", "\"b\":2");
+        lines.add(&Answered { at_s: 0.0, ..RECORD });
+        lines.begin(2);
+        assert_eq!(lines.as_bytes(), b"", "what was there is forgotten");
         lines.add(&RECORD);
         lines.add(&Answered { at_s: 1_800_000_001.5, ..RECORD });
         let found = String::from_utf8(lines.as_bytes().to_vec()).expect("it is UTF-8");

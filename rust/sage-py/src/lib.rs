@@ -6,6 +6,7 @@
 
 mod aead;
 mod agreement;
+mod answered;
 mod buffers;
 mod clock;
 mod closable;
@@ -47,6 +48,8 @@ mod native {
     #[pymodule_export]
     use crate::agreement::{EphemeralSecret, SharedSecret, StaticSecret, X25519PublicKey};
     #[pymodule_export]
+    use crate::answered::AnsweredRecords;
+    #[pymodule_export]
     use crate::counters::{count_operations, operation_counts};
     #[pymodule_export]
     use crate::handshake::{Attempt, Initiator, Request, Responder};
@@ -63,7 +66,7 @@ mod native {
     #[pymodule_export]
     use crate::processor::{curve25519_paths, kernels, take_curve25519_path};
     #[pymodule_export]
-    use crate::record_lines::record_lines;
+    use crate::record_lines::RecordLines;
     #[pymodule_export]
     use crate::records::RecordHeader;
     #[pymodule_export]

@@ -1,73 +1,110 @@
 //! Lines of a log about many records at once.
 
-use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
-use sage_core::record_lines::{Answered, RecordLines};
+use std::collections::HashMap;
 
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use sage_core::record_lines::{Answered, RecordLines as Lines};
+
+use crate::answered::AnsweredRecords;
 use crate::errors;
-use crate::numbers::Whole;
 
 const NAME_LEN: usize = 16;
 
-/// Session id, length of the answer, begin and end, name of the request, ids of its trace and span.
-type Record<'py> = (
-    Bound<'py, PyAny>,
-    Whole,
-    f64,
-    f64,
-    Option<Bound<'py, PyString>>,
-    Option<(Bound<'py, PyString>, Bound<'py, PyString>)>,
-);
-
-/// Spell a line in JSON for each record that was answered.
+/// Spells a line in JSON for each record that was answered.
 ///
 /// Args:
-///     records: Tuples, as ``observability.answered`` has them.
-///     names: 16 characters for each record, for those without a name.
-///     sessions: What stands for a session id, by the id.
-///     since_epoch_s: What makes an end a time in s since the Unix epoch, when it is added.
 ///     first: Members of a JSON object, those before the name of the request.
 ///     then: Those between that name and how long the request took.
-///
-/// Returns:
-///     The lines, with a newline between two of them.
-///
-/// Raises:
-///     UsageError: Another number of names.
-///     TypeError, ValueError: What is no such record.
-///
-/// Cost: about 0.15 µs each. Holds the interpreter lock.
-#[pyfunction]
-#[pyo3(name = "_record_lines", signature = (records, names, sessions, /, *, since_epoch_s, first, then))]
-pub fn record_lines<'py>(
-    py: Python<'py>,
-    records: &Bound<'py, PyList>,
-    names: &str,
-    sessions: &Bound<'py, PyAny>,
-    since_epoch_s: f64,
-    first: &str,
-    then: &str,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let mut lines = RecordLines::new(first, then, records.len());
-    for (at, item) in records.iter().enumerate() {
-        let (session_id, Whole(sent_len), begun_s, ended_s, name, span): Record<'py> = item.extract()?;
-        let session = sessions.get_item(session_id)?.cast_into::<PyString>()?;
-        let drawn = || {
-            names
-                .get(at * NAME_LEN..(at + 1) * NAME_LEN)
-                .ok_or_else(|| errors::usage(py, "there must be 16 characters of names for each record"))
-        };
-        lines.add(&Answered {
-            at_s: ended_s + since_epoch_s,
-            took_s: ended_s - begun_s,
-            sent_len,
-            name: name.as_ref().map_or_else(drawn, |given| given.to_str())?,
-            session: session.to_str()?,
-            span: match &span {
-                Some((trace, own)) => Some((trace.to_str()?, own.to_str()?)),
-                None => None,
-            },
-        });
+///     pseudonym_of: Returns what stands for a session id.
+///     max_known: How many of those are remembered; they are forgotten all at once.
+#[pyclass(module = "sage_native._native", name = "_RecordLines")]
+pub struct RecordLines {
+    lines: Lines,
+    sessions: Sessions,
+}
+
+/// What stands for sessions, by their ids; learnt when it is asked for.
+struct Sessions {
+    pseudonym_of: Py<PyAny>,
+    known: HashMap<Box<str>, Box<str>>,
+    max_known: usize,
+}
+
+#[pymethods]
+impl RecordLines {
+    #[new]
+    #[pyo3(signature = (*, first, then, pseudonym_of, max_known))]
+    fn new(first: &str, then: &str, pseudonym_of: Py<PyAny>, max_known: usize) -> Self {
+        Self {
+            lines: Lines::new(first, then),
+            sessions: Sessions { pseudonym_of, known: HashMap::new(), max_known },
+        }
     }
-    Ok(PyBytes::new(py, lines.as_bytes()))
+
+    /// Spell lines.
+    ///
+    /// Args:
+    ///     records: Those that were answered.
+    ///     names: 16 characters for each of them, for those without a name.
+    ///     since_epoch_s: What makes an end a time in s since the Unix epoch, when it is added.
+    ///
+    /// Returns:
+    ///     The lines, with a newline between two of them.
+    ///
+    /// Raises:
+    ///     UsageError: Another number of names.
+    ///
+    /// Cost: about 0.1 µs each. Holds the interpreter lock.
+    #[pyo3(signature = (records, names, /, *, since_epoch_s))]
+    fn spell<'py>(
+        &mut self,
+        py: Python<'py>,
+        records: &AnsweredRecords,
+        names: &str,
+        since_epoch_s: f64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let records = &records.records;
+        if names.len() != records.len() * NAME_LEN || !names.is_ascii() {
+            return Err(errors::usage(py, "there must be 16 characters of names for each record"));
+        }
+        self.lines.begin(records.len());
+        for (at, record) in records.iter().enumerate() {
+            self.lines.add(&Answered {
+                at_s: record.ended_s + since_epoch_s,
+                took_s: record.took_s(),
+                sent_len: record.sent_len,
+                name: record.name.unwrap_or(&names[at * NAME_LEN..(at + 1) * NAME_LEN]),
+                session: self.sessions.of(py, record.session_id)?,
+                span: record.span,
+            });
+        }
+        Ok(PyBytes::new(py, self.lines.as_bytes()))
+    }
+
+    /// How many pseudonyms are remembered.
+    #[getter]
+    fn known_count(&self) -> usize {
+        self.sessions.known.len()
+    }
+}
+
+impl Sessions {
+    fn of(&mut self, py: Python<'_>, session_id: &str) -> PyResult<&str> {
+        // Twice, since what was found would be borrowed for as long as what is learnt.
+        if !self.known.contains_key(session_id) {
+            self.learn(py, session_id)?;
+        }
+        Ok(&self.known[session_id])
+    }
+
+    #[cold]
+    fn learn(&mut self, py: Python<'_>, session_id: &str) -> PyResult<()> {
+        if self.known.len() >= self.max_known {
+            self.known.clear();
+        }
+        let pseudonym = self.pseudonym_of.bind(py).call1((session_id,))?.cast_into::<PyString>()?;
+        self.known.insert(session_id.into(), pseudonym.to_str()?.into());
+        Ok(())
+    }
 }

@@ -19,7 +19,7 @@ from sage_native.observability.tracing.current import trace_ids
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sage_native.observability.answered import AnsweredRecord
+    from sage_native.observability.answered import AnsweredRecords
     from sage_native.observability.metrics.starting import Metrics
     from sage_native.observability.metrics.tallies import Spread, Tally
     from sage_native.observability.middleware import Application, Ended, ObservedRequest
@@ -98,20 +98,24 @@ class MetricsObserver(RequestObserver):
                 took.counts[at] += 1
                 took.total += took_s
 
-    def finish_records(self, records: list[AnsweredRecord]) -> None:
+    @property
+    def takes_records(self) -> bool:
+        """Whether records are counted: all of them."""
+        return True
+
+    def finish_records(self, records: AnsweredRecords) -> None:
         """Count records that were answered, of which nothing was told before.
 
-        Cost: 0.1 µs each.
+        Cost: 0.01 µs each.
         """
         key = RECORD_ROUTE, RECORD_METHOD, RECORD_STATUS
         count, took = self._known.get(key) or self._learned(*key)
-        took_s = sorted([ended_s - started_s for _, _, started_s, ended_s, _, _ in records])
-        found = took.buckets_of(took_s)
+        found, total_s = records.durations(took.bounds)
         with self._lock:
-            count.value += len(took_s)  # type: ignore[operator]
-            for at, more in found:
+            count.value += len(records)  # type: ignore[operator]
+            for at, more in enumerate(found):
                 took.counts[at] += more
-            took.total += sum(took_s)
+            took.total += total_s
 
     def _learned(self, route: str, method: str, status: int | None) -> tuple[Tally, Spread]:
         """Find the numbers of a kind of request, once for each."""

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import itertools
 import threading
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from sage_native.observability.metrics.definitions import MAX_ROUTES, METRICS, OTHER, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Exemplar", "Family", "Spread", "Tallies", "Tally"]
 
@@ -77,25 +77,6 @@ class Spread:
         with self._lock:
             self.counts[at] += 1
             self.total += measured
-
-    def buckets_of(self, measured: Sequence[float]) -> list[tuple[int, int]]:
-        """Tell how many of those that were measured belong into which buckets; adds nothing.
-
-        Args:
-            measured: In their order, the smallest first.
-
-        Returns:
-            The place of each bucket that gets some, and how many.
-        """
-        found, placed_count = [], 0
-        for at, bound in enumerate(self.bounds):
-            below_count = bisect_right(measured, bound, placed_count)
-            if below_count > placed_count:
-                found.append((at, below_count - placed_count))
-                placed_count = below_count
-            if placed_count == len(measured):
-                return found
-        return [*found, (len(self.bounds), len(measured) - placed_count)]
 
     def set(self, counts: list[int], total: float) -> None:
         """Replace what is known by what somebody else has counted."""
