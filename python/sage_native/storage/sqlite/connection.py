@@ -28,7 +28,7 @@ _JOURNAL_LIMIT = 64 << 20
 # are written one after the other, takes 16 MB of them before they are brought home, each once.
 _CHECKPOINT_PAGES = 4000
 _CACHE_KIB = 32 << 10
-# Two for each number of sessions that are created at once, and the others.
+# Three for each number of sessions that are created at once, and the others.
 _STATEMENT_COUNT = 256
 # Errors after which a connection is as good as before.
 _HARMLESS = frozenset(

@@ -2,8 +2,8 @@
 
 Each statement lets go of the interpreter and has to get it back, which costs more than the
 statement while the event loop is busy. So rows are inserted many in a statement, and of all clients
-one thing is asked first: whether one is revoked, and how many sessions the one with most has. As
-nearly always, that is enough; else what must be known of each comes in one row of JSON.
+one thing is asked first: whether one is revoked, and whether all have room (`Room`). As nearly
+always, that is enough; else what must be known of each comes in one row of JSON.
 
 It is decided in the transaction that inserts, and one transaction at a time writes: a revocation
 was committed before, and is seen, or comes after, and so does the deletion that follows it.
@@ -18,11 +18,13 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sage_native.exceptions import AuthenticationError, CapacityError, ConflictError, SageError
+from sage_native.storage.sqlite.room import MOST_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sage_native.storage.rows import SessionRow
+    from sage_native.storage.sqlite.room import Room
 
 __all__ = ["Creation", "create_many"]
 
@@ -52,9 +54,15 @@ class Creation(NamedTuple):
 
 
 def create_many(
-    connection: sqlite3.Connection, store_name: str, wanted: Sequence[Creation]
+    connection: sqlite3.Connection, store_name: str, wanted: Sequence[Creation], room: Room
 ) -> _Answers:
     """Create sessions, in order.
+
+    Args:
+        connection: In a transaction.
+        store_name: Whose sessions they are.
+        wanted: What is to be created.
+        room: What is known of the clients of the store.
 
     Returns:
         One for each: None, or what to raise.
@@ -63,8 +71,9 @@ def create_many(
         sqlite3.Error: One of several ids is stored or stands twice, or a row breaks a rule of the
             schema: undo what was done, and ask for each alone.
     """
-    answers = _refusals(connection, store_name, wanted)
+    answers = _refusals(connection, store_name, wanted, room)
     rows = [one.row for one, refusal in zip(wanted, answers, strict=True) if refusal is None]
+    room.take(row.session.client_did for row in rows)
     try:
         _insert(connection, store_name, rows)
     except sqlite3.IntegrityError as error:
@@ -75,7 +84,7 @@ def create_many(
 
 
 def _refusals(
-    connection: sqlite3.Connection, store_name: str, wanted: Sequence[Creation]
+    connection: sqlite3.Connection, store_name: str, wanted: Sequence[Creation], room: Room
 ) -> _Answers:
     """Say who is revoked, and who has no room; None for the others."""
     clients = Counter(
@@ -84,7 +93,10 @@ def _refusals(
         if one.unless_revoked or one.client_limit is not None
     )
     limits = [one.client_limit for one in wanted if one.client_limit is not None]
-    if not clients or _all_have_room(connection, store_name, clients, limits):
+    if not clients or (
+        len(clients) <= MOST_ASKED
+        and room.is_free(connection, store_name, clients, min(limits, default=None))
+    ):
         return [None] * len(wanted)
     (found,) = connection.execute(_CLIENTS, (store_name, json.dumps(list(clients)))).fetchone()
     known: dict[str, tuple[int, int]] = json.loads(found)
@@ -102,30 +114,6 @@ def _refusals(
             new[client_did] += 1
         answers.append(answer)
     return answers
-
-
-def _all_have_room(
-    connection: sqlite3.Connection, store_name: str, clients: Counter[str], limits: list[int]
-) -> bool:
-    """Tell whether nobody is revoked and all have room, as far as one question can tell."""
-    if len(clients) > _MOST_ROWS:
-        return False
-    question = _question(len(clients))
-    most, is_one_revoked = connection.execute(question, (store_name, *clients)).fetchone()
-    room = min(limits, default=None)
-    return not is_one_revoked and (room is None or most + max(clients.values()) <= room)
-
-
-@cache
-def _question(client_count: int) -> str:
-    clients = ", ".join(f"(?{number})" for number in range(2, client_count + 2))
-    return f"""
-WITH client(did) AS (VALUES {clients})
-SELECT
-    max((SELECT count(*) FROM sessions WHERE store_name = ?1 AND client_did = client.did)),
-    max(EXISTS (SELECT 1 FROM dids WHERE did = client.did AND revoked_ms IS NOT NULL))
-FROM client
-"""  # noqa: S608 - of numbers
 
 
 def _no_room(

@@ -14,6 +14,7 @@ from sage_native.storage.base import SessionStore, check_page, check_store_name,
 from sage_native.storage.rows import Page, SessionStatus, check_metadata
 from sage_native.storage.sqlite import session_rows
 from sage_native.storage.sqlite.creation import Creation, create_many
+from sage_native.storage.sqlite.room import Room
 
 if TYPE_CHECKING:
     import asyncio
@@ -85,6 +86,7 @@ class SqliteSessionStore(SessionStore):
         self.dids: SqliteDidStore = dids
         self._writer = writer
         self._reader = reader
+        self._room = Room()
 
     async def create(
         self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False
@@ -255,7 +257,7 @@ class SqliteSessionStore(SessionStore):
         return [rows.get(session_id) for session_id in session_ids]
 
     def _create(self, connection: sqlite3.Connection, wanted: list[Creation]) -> list[Any]:
-        return create_many(connection, self.name, wanted)
+        return create_many(connection, self.name, wanted, self._room)
 
 
 def _one(connection: sqlite3.Connection, query: str, arguments: Any) -> Any:  # noqa: ANN401
