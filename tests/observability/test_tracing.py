@@ -331,6 +331,23 @@ def test_a_system_without_threads_costs_spans(
     assert [one.attributes["sage.key_type"] for one in taker.spans()] == ["sent"]
 
 
+def test_a_finaliser_that_ends_a_span_does_not_wait_for_itself(
+    tracing: Tracing, taker: Receiver
+) -> None:
+    """Garbage is collected at any time, also while a span is queued."""
+
+    def ends() -> None:
+        with tracing._queue._lock, signature("ed25519"):
+            pass
+
+    thread = threading.Thread(target=ends, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert tracing.flush()
+    assert len(taker.spans()) == 1
+
+
 def test_a_broken_exporter_costs_its_batch_and_makes_no_spans(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

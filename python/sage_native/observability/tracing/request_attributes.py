@@ -97,4 +97,5 @@ def outcome_of(
 ) -> Outcome:
     """Return what has become of the request of a scope."""
     raised = None if error is None else type(error).__qualname__
-    return Outcome(route_of(scope), status, scope.get(PROBLEM_KEY), raised)
+    # As `Outcome` itself would, without a function of Python's.
+    return tuple.__new__(Outcome, (route_of(scope), status, scope.get(PROBLEM_KEY), raised))

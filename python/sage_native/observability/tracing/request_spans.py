@@ -56,13 +56,17 @@ class SeenProvider(TracerProvider):
 
     Attributes:
         processor_count: So many.
+        on_more: Called before there is one more, once it is set.
     """
 
     processor_count = 0
+    on_more: Callable[[], None] | None = None
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Have one more see its spans."""
         self.processor_count += 1
+        if self.on_more is not None:
+            self.on_more()
         super().add_span_processor(span_processor)
 
 
@@ -78,6 +82,7 @@ class RequestSpans:
         tracer: What makes the SDK's spans.
         scope: As what they were made, in the SDK's words.
         add: As handed in.
+        is_enough: Whether a `RequestSpan` is all that anybody wants.
     """
 
     def __init__(
@@ -96,11 +101,8 @@ class RequestSpans:
             and limits.max_span_attribute_length is None
             and (limits.max_span_attributes or _ATTRIBUTE_COUNT) >= _ATTRIBUTE_COUNT
         )
-
-    @property
-    def is_enough(self) -> bool:
-        """Tell whether a `RequestSpan` is all that anybody wants."""
-        return self._is_plain and self._provider.processor_count == 1
+        provider.on_more = self._look
+        self._look()
 
     def begin(self, begun: Begun, links: Sequence[Link] = ()) -> Span:
         """Begin a span.
@@ -128,6 +130,9 @@ class RequestSpans:
             return self._start(begun, begun_ns=begun_ns)
         finally:
             self._ids.give(None)
+
+    def _look(self) -> None:
+        self.is_enough = self._is_plain and self._provider.processor_count == 1
 
     def _start(
         self, begun: Begun, *, links: Sequence[Link] = (), begun_ns: int | None = None

@@ -21,13 +21,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.span import TraceState
 
 from sage_native.observability.middleware import SPAN_KEY, request_id_of
-from sage_native.observability.tracing.current import (
-    RANDOM_FLAG,
-    SAMPLED_FLAG,
-    TRACE_KEY,
-    RequestTrace,
-    request_trace,
-)
+from sage_native.observability.tracing.current import TRACE_KEY, RequestTrace, request_trace
 from sage_native.observability.tracing.request_attributes import Begun, outcome_of
 from sage_native.observability.tracing.request_span import RequestSpan, finish
 
@@ -104,11 +98,9 @@ def begin_alone(spans: RequestSpans, scope: Scope, listener: str) -> RequestSpan
         listener: Which listener it came to.
     """
     version, scheme = scope.get("http_version", "1.1"), scope.get("scheme", "http")
-    begun = Begun(scope["method"], scheme, version, listener, request_id_of(scope))
-    span = RequestSpan(begun, spans)
-    scope[TRACE_KEY] = RequestTrace.of(
-        span.trace_id, flags=SAMPLED_FLAG | RANDOM_FLAG, tracestate=b""
-    )
+    # As `Begun` itself would, without a function of Python's.
+    begun = tuple.__new__(Begun, (scope["method"], scheme, version, listener, request_id_of(scope)))
+    span = scope[TRACE_KEY] = RequestSpan(begun, spans)
     context_api.attach(set_span_in_context(span))
     return span
 
@@ -124,7 +116,7 @@ def end_alone(
         status: What was answered, if anything was.
         error: What the application raised.
     """
-    scope[SPAN_KEY] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
+    scope[SPAN_KEY] = span.spelt_ids()
     span.ended(outcome_of(scope, status, error))
 
 

@@ -101,7 +101,10 @@ class SpanQueue(SpanProcessor):
 
     def _begin(self) -> None:
         self._queue: deque[ReadableSpan | RequestSpan] = deque()
-        self._changed = threading.Condition()
+        # Reentrant, since a finaliser that runs while it is held may end a span. Taken by itself
+        # where spans end: by way of the condition it takes twice as long.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._sending_len = 0
         self._hurries = False
@@ -117,12 +120,17 @@ class SpanQueue(SpanProcessor):
 
     def add(self, span: ReadableSpan | RequestSpan) -> None:
         """Queue a span that is sampled, as ``on_end``."""
-        with self._changed:
-            if self._is_closed or len(self._queue) >= self._max_len or not self._has_thread():
+        with self._lock:
+            queue_len = len(self._queue)
+            if (
+                self._is_closed
+                or queue_len >= self._max_len
+                or (self._thread is None and not self._is_started())
+            ):
                 count_dropped(1)
                 return
             self._queue.append(span)
-            if len(self._queue) == self._batch_len:
+            if queue_len + 1 == self._batch_len:
                 self._changed.notify_all()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -163,14 +171,13 @@ class SpanQueue(SpanProcessor):
             self._exporter.shutdown()
         return not left
 
-    def _has_thread(self) -> bool:
-        if self._thread is None:
-            thread = threading.Thread(target=self._send, name="sage-spans", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the system has no more, or the interpreter ends
-                return False
-            self._thread = thread
+    def _is_started(self) -> bool:
+        thread = threading.Thread(target=self._send, name="sage-spans", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more, or the interpreter ends
+            return False
+        self._thread = thread
         return True
 
     def _is_empty(self) -> bool:
