@@ -136,10 +136,10 @@ def _sessions(contender: Contender) -> list[Session]:
     return sessions
 
 
-def records(contender: Contender) -> Side:
-    """Send records to a gateway of ours, and open their echoes."""
+def records(contender: Contender, count: int = RECORD_COUNT) -> Side:
+    """Send so many records to a gateway of ours, and look at their echoes."""
     sessions = _sessions(contender)
-    return _side(contender.server, lambda: echoes(sessions, PLAINTEXT, RECORD_COUNT), RECORD_COUNT)
+    return _side(contender.server, lambda: echoes(sessions, PLAINTEXT, count), count)
 
 
 def _greetings(handler: str, workers: int) -> Side:
