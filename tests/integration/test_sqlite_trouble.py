@@ -116,6 +116,27 @@ class TestLocked:
         with pytest.raises(ReplayDetectedError):
             await admit(storage, 0)
 
+    async def test_each_of_many_that_were_begun_is_told_once_that_it_waited_too_long(
+        self, path: Path, storage: SqliteStorage
+    ) -> None:
+        rows, told = [made.row() for _ in range(3)], list[tuple[int, BaseException | None]]()
+        failures: list[events.Event] = []
+        with locked(path):
+            unsubscribe = events.subscribe(noting(failures))
+            storage.sessions().begin_create_many(rows, lambda *one: told.append(one))
+            with pytest.raises(StorageError):
+                await admit(storage, 1)
+            unsubscribe()
+        assert [at for at, _ in told] == [0, 1, 2]
+        assert all("gave no answer in 0.9 s" in str(error) for _, error in told)
+        assert len({id(error) for _, error in told}) == 3
+        operations = [one.operation for one in failures if isinstance(one, events.StoreFailed)]
+        assert sorted(operations) == ["admit", "create", "create", "create"]
+        # They were given up before they began.
+        await admit(storage, 2)
+        assert await storage.sessions().count() == 0
+        assert len(told) == 3
+
     async def test_a_batch_is_unknown(self, path: Path, storage: SqliteStorage) -> None:
         requests = [RequestNonce(SCOPE, nonce(number), until_ms()) for number in range(3)]
         with locked(path):
@@ -403,7 +424,33 @@ class TestCallers:
             await storage.nonces.admit(SCOPE, nonce(0), now_ms + 60_000)
         with pytest.raises(StorageError, match="is closed"):
             await storage.check()
+        told: list[tuple[int, BaseException | None]] = []
+        storage.sessions().begin_create_many(
+            [made.row(), made.row()], lambda *one: told.append(one)
+        )
+        assert told == []
+        await asyncio.sleep(0)
+        assert [(at, str(error).endswith("is closed")) for at, error in told] == [
+            (0, True),
+            (1, True),
+        ]
         await storage.aclose()
+
+    async def test_one_who_fails_when_he_is_told_takes_nothing_away_from_the_others(
+        self, storage: SqliteStorage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        told: list[int] = []
+
+        def tell(at: int, error: BaseException | None) -> None:
+            assert error is None
+            told.append(at)
+            if at == 1:
+                raise OSError("what went wrong inside")
+
+        storage.sessions().begin_create_many([made.row() for _ in range(3)], tell)
+        await storage.sessions().create(made.row())
+        assert told == [0, 1, 2]
+        assert "what went wrong inside" in caplog.text
 
 
 class TestFile:

@@ -157,7 +157,8 @@ async def test_a_session_that_cannot_be_stored(
     answer = await agent.send_m1(attempt)
     m3, _ = attempt.finish(decode_json("accept", answer.content))
     store = site.gateway.manager._store
-    monkeypatch.delattr(type(store), "begin_create", raising=False)
+    for name in ("begin_create", "begin_create_many"):
+        monkeypatch.delattr(type(store), name, raising=False)
     monkeypatch.setattr(type(store), "create", create)
     refused = await agent.post("/v1/handshake/complete", encode_json("confirm", m3))
     assert code_of(refused) == code

@@ -19,6 +19,7 @@ from sage_native.gateway.taskless import TasklessEndpoint
 from sage_native.gateway.together import MAX_COUNT
 from sage_native.observability.context import current_scope
 from sage_native.protocol import decode_json, encode_json
+from sage_native.sessions.naming import session_id_of
 from tests.gateways import Site, code_of, gateway_settings, open_site
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from sage_native import Session
     from tests.gateways import Agent
 
 _M3_OF_NOBODY = encode_json("confirm", bytes(48))
@@ -282,14 +284,14 @@ async def test_a_panic_of_one_m3_is_told_to_that_one(
         attempt.finish(decode_json("accept", answer.content))[0]
         for attempt, answer in zip(attempts, answers, strict=True)
     ]
-    begin = site.gateway.manager.begin_confirm
+    begin = site.gateway.manager._maker.begin_confirm
 
-    def fail(message: bytes, stored: Any) -> Any:  # noqa: ANN401 - handed on
-        if message == m3s[1]:
+    def fail(session: Session, session_id: str, *others: Any) -> None:  # noqa: ANN401 - handed on
+        if session_id == session_id_of(m3s[1]):
             raise Panic
-        return begin(message, stored)
+        begin(session, session_id, *others)
 
-    monkeypatch.setattr(site.gateway.manager, "begin_confirm", fail)
+    monkeypatch.setattr(site.gateway.manager._maker, "begin_confirm", fail)
     endpoint = TasklessEndpoint(site.gateway, begin_complete)
     told: list[Any] = []
     for m3 in m3s:

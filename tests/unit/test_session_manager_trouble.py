@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ from sage_native import KeyEncryptionKey, ReplayWindowTable, events
 from sage_native.exceptions import (
     AuthenticationError,
     CapacityError,
+    HandshakeError,
     KeyUnavailableError,
     OverloadedError,
     RekeyRequiredError,
@@ -27,7 +30,7 @@ from tests.deeds import noting
 from tests.managers import KEK, Gate, Site, no_lost_errors, rekey_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sage_native import Session
     from sage_native.storage.rows import SessionRow
@@ -76,6 +79,60 @@ async def test_a_session_that_cannot_be_stored_ends(trouble: str) -> None:
     await worker.touch()
     assert await site.store.count() == 0, "a row that may have been written is deleted"
     await site.meet(worker)
+
+
+async def confirmed_many(
+    worker: SessionManager, messages: Sequence[bytes]
+) -> tuple[list[object], list[BaseException | None]]:
+    """Confirm M3s in one call; return what it returned, and what those were told who wait."""
+    told: dict[int, BaseException | None] = {}
+    begun = worker.begin_confirm_many(
+        [
+            (message, partial(told.__setitem__, at), copy_context())
+            for at, message in enumerate(messages)
+        ]
+    )
+    waiting = [at for at, one in enumerate(begun) if not isinstance(one, BaseException)]
+    await eventually(lambda: sorted(told) == waiting)
+    return list(begun), [told[at] for at in waiting]
+
+
+async def test_of_many_that_are_confirmed_at_once_each_is_by_itself() -> None:
+    site = Site()
+    worker = site.worker()
+    made = [site.accept(worker) for _ in range(4)]
+    m3s = [m3 for _, m3, _ in made]
+    forgery = m3s[2][:-1] + bytes([m3s[2][-1] ^ 1])
+    begun, told = await confirmed_many(worker, [m3s[0], forgery, b"short", m3s[3], m3s[0]])
+    assert [type(one) for one in begun] == [
+        *(type(made[0][2]), AuthenticationError, HandshakeError),
+        *(type(made[3][2]), type(made[0][2])),
+    ]
+    assert begun[0] is begun[4] is made[0][2]
+    assert told == [None] * 3
+    assert await site.store.count() == 2
+    assert site.store.calls["create"] == 2
+
+
+@pytest.mark.parametrize("trouble", ["down", "broken"])
+async def test_many_that_cannot_be_stored_end_and_hold_nobody(
+    trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("a fault of the adapter")
+
+    site = Site()
+    worker = site.worker()
+    made = [site.accept(worker) for _ in range(3)]
+    if trouble == "down":
+        site.store.down.add("create")
+    else:
+        monkeypatch.setattr(site.store, "begin_create_many", fail)
+    _, told = await confirmed_many(worker, [m3 for _, m3, _ in made])
+    wanted = StorageError if trouble == "down" else OSError
+    assert [type(error) for error in told] == [wanted] * 3
+    assert all(server.closed for _, _, server in made)
+    await worker.drain()
 
 
 async def test_records_that_wait_for_their_session_share_its_fate() -> None:

@@ -70,18 +70,22 @@ class Confirmations:
         return asked
 
     def _work(self, gathered: list[Confirmation]) -> None:
-        begin = self._gateway.manager.begin_confirm
+        read = []
         for asked in gathered:
             try:
-                message = decode_json("confirm", asked.text)
-                try:
-                    asked.session = asked.context.run(begin, message, asked.stored)
-                except AuthenticationError as error:
-                    self._together.do_later(asked, self._hand_over(asked, message, error))
-            except BaseException as error:
+                read.append((asked, decode_json("confirm", asked.text)))
+            except Exception as error:  # noqa: BLE001 - it is this one's own
                 asked.refuse(error)
-                if isinstance(error, KeyboardInterrupt | SystemExit):
-                    raise
+        outcomes = self._gateway.manager.begin_confirm_many(
+            [(message, asked.stored, asked.context) for asked, message in read]
+        )
+        for (asked, message), outcome in zip(read, outcomes, strict=True):
+            if isinstance(outcome, AuthenticationError):
+                self._together.do_later(asked, self._hand_over(asked, message, outcome))
+            elif isinstance(outcome, BaseException):
+                asked.refuse(outcome)
+            else:
+                asked.session = outcome
 
     async def _hand_over(
         self, asked: Confirmation, message: bytes, error: AuthenticationError

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +37,8 @@ from sage_native.storage.base import now_or_clock
 from sage_native.storage.rows import SessionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from contextvars import Context
 
     from sage_native.dids import DidRegistry
     from sage_native.protocol import Session
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from sage_native.sessions.served import Served
     from sage_native.storage.base import SessionStore
 
-__all__ = ["Maker"]
+__all__ = ["Maker", "Making"]
 
 
 class Maker:
@@ -91,12 +93,44 @@ class Maker:
         session_id: str,
         stored: Callable[[BaseException | None], object],
         now_ms: int | None = None,
+        gathered: list[Making] | None = None,
     ) -> None:
-        """Begin what ``confirm`` does; ``stored`` is called when it is done, with its error."""
+        """Begin what ``confirm`` does.
+
+        Args:
+            session: Confirmed by its client.
+            session_id: Its id.
+            stored: Called when it is done, with what ``confirm`` would raise or None.
+            now_ms: The time; the clock is asked if it is left out.
+            gathered: Where what is to be stored is put, for `store`; it is stored at once if this
+                is left out.
+        """
         waiters = self._making.get(session_id)
         if waiters is None:
-            waiters = self._begin_confirm(session, session_id, now_ms)
+            alone: list[Making] = []
+            waiters = self._begin_confirm(
+                session, session_id, now_ms, alone if gathered is None else gathered
+            )
+            self.store(alone)
         waiters.add(stored)
+
+    def store(self, gathered: Iterable[Making]) -> None:
+        """Store what was gathered by ``begin_confirm``, each by itself."""
+        kinds: dict[tuple[int | None, bool], list[Making]] = {}
+        for one in gathered:
+            kind = self._limit(one.session), one.asks.store
+            kinds.setdefault(kind, []).append(one)
+        for (limit, asks_store), makings in kinds.items():
+            try:
+                self._store.begin_create_many(
+                    [one.row for one in makings],
+                    partial(self._stored, makings),
+                    client_limit=limit,
+                    unless_revoked=asks_store,
+                )
+            except Exception as error:  # noqa: BLE001 - they wait for it
+                for at in range(len(makings)):
+                    self._stored(makings, at, error)
 
     async def create(
         self, session: Session, metadata: Mapping[str, str] | None, now_ms: int | None
@@ -128,34 +162,35 @@ class Maker:
             with contextlib.suppress(Exception):  # its own callers are told
                 await waiters.wait()
 
-    def _begin_confirm(self, session: Session, session_id: str, now_ms: int | None) -> Waiters:
+    def _begin_confirm(
+        self, session: Session, session_id: str, now_ms: int | None, gathered: list[Making]
+    ) -> Waiters:
         try:
             row, asks = self._row(session, None, now_ms), self._asks(session)
         except BaseException as error:
             self._end(session, error)
             raise
-        waiters = Waiters()
+        waiters = self._making[session_id] = Waiters()
         if asks.registry:
-            self._making[session_id] = waiters
             self._go_on(session, self._confirm(session, self._store_row(session, row, asks), asks))
         else:
-            storing = self._store.begin_create(
-                row, client_limit=self._limit(session), unless_revoked=asks.store
-            )
-            self._making[session_id] = waiters
-            storing.add_done_callback(partial(self._stored, session, session_id, asks))
+            gathered.append(Making(session, session_id, row, asks, copy_context()))
         return waiters
 
-    def _stored(
-        self, session: Session, session_id: str, asks: _Asks, storing: asyncio.Future[None]
-    ) -> None:
-        is_stored = not storing.cancelled() and storing.exception() is None
+    def _stored(self, makings: Sequence[Making], at: int, error: BaseException | None) -> None:
+        one = makings[at]
+        # What follows is of one request alone.
+        one.context.run(self._stored_one, one, error)
+
+    def _stored_one(self, one: Making, error: BaseException | None) -> None:
+        session, session_id = one.session, one.session_id
+        is_stored = error is None
         self._served.stored_count += is_stored
         if is_stored and not session.closed:
             self._confirmed(session, session_id)
-            self._making.pop(session_id).settle(storing)
+            self._making.pop(session_id).settle(None)
         else:
-            self._go_on(session, self._confirm(session, storing, asks))
+            self._go_on(session, self._confirm(session, _outcome(error), one.asks))
 
     async def _confirm(self, session: Session, storing: Awaitable[None], asks: _Asks) -> None:
         session_id = session.session_id
@@ -248,7 +283,14 @@ class Maker:
         task.add_done_callback(lambda done: self._made(session, done))
 
     def _made(self, session: Session, outcome: asyncio.Future[None]) -> None:
-        self._making.pop(session.session_id).settle(outcome)
+        # Looked at in any case: nobody may be left to be told of an error.
+        error = asyncio.CancelledError() if outcome.cancelled() else outcome.exception()
+        self._making.pop(session.session_id).settle(error)
+
+
+async def _outcome(error: BaseException | None) -> None:
+    if error is not None:
+        raise error
 
 
 class _Asks(NamedTuple):
@@ -261,3 +303,21 @@ class _Asks(NamedTuple):
 _NOBODY = _Asks(store=False, registry=False)
 _THE_STORE = _Asks(store=True, registry=False)
 _THE_REGISTRY = _Asks(store=False, registry=True)
+
+
+class Making(NamedTuple):
+    """A session that is to be stored, and what follows it.
+
+    Attributes:
+        session: Confirmed by its client.
+        session_id: Its id.
+        row: What is stored.
+        asks: Who is asked about revocation.
+        context: That of whoever confirmed it.
+    """
+
+    session: Session
+    session_id: str
+    row: SessionRow
+    asks: _Asks
+    context: Context

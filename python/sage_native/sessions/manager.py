@@ -26,7 +26,6 @@ The manager belongs to one event loop.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from sage_native import events
@@ -54,12 +53,14 @@ from sage_native.storage.rows import check_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextvars import Context
     from typing import Self
 
     from sage_native.dids import DidRegistry
     from sage_native.protocol import Request, Session
     from sage_native.replay import ReplayWindowTable
     from sage_native.sessions.key_ring import KeyRing
+    from sage_native.sessions.making import Making
     from sage_native.storage.base import SessionStore
     from sage_native.storage.rows import Page
 
@@ -179,7 +180,7 @@ class SessionManager:
         Cost: 15 to 25 µs each, by processor; no I/O.
         """
         refused: list[SageError | None] = []
-        of_client: Counter[str] = Counter()
+        of_client: dict[str, int] = {}
         ahead_count = 0
         for request, _ in asked:
             client_did = request.client_did
@@ -188,13 +189,13 @@ class SessionManager:
                     client_did,
                     now_ms,
                     ahead_count=ahead_count,
-                    ahead_of_client=of_client[client_did],
+                    ahead_of_client=of_client.get(client_did, 0),
                 )
                 self._pace.spend(client_did)
             except SageError as error:
                 refused.append(error.with_traceback(None))  # it would hold this frame
             else:
-                of_client[client_did] += 1
+                of_client[client_did] = of_client.get(client_did, 0) + 1
                 ahead_count += 1
                 refused.append(None)
         # By responder: there are two while an identity is being replaced.
@@ -284,6 +285,61 @@ class SessionManager:
         Raises:
             SageError: As ``confirm``, where no store need be asked; ``stored`` is not called.
         """
+        gathered: list[Making] = []
+        try:
+            return self._begin_confirm(message, stored, now_ms, gathered)
+        finally:
+            self._maker.store(gathered)
+
+    def begin_confirm_many(
+        self,
+        asked: Sequence[tuple[bytes, Callable[[BaseException | None], object], Context]],
+        *,
+        now_ms: int | None = None,
+    ) -> list[Session | BaseException]:
+        """Take M3s as ``begin_confirm`` does, each by itself, and have all stored at once.
+
+        Args:
+            asked: For each the message, what ``stored`` is, and the context in which all that is
+                done that concerns it alone.
+            now_ms: The time; the clock is asked if it is left out.
+
+        Returns:
+            For each, in their order, what ``begin_confirm`` would have returned or raised.
+        """
+        gathered: list[Making] = []
+        try:
+            return [
+                self._begun(context, message, stored, now_ms, gathered)
+                for message, stored, context in asked
+            ]
+        finally:
+            self._maker.store(gathered)
+
+    def _begun(
+        self,
+        context: Context,
+        message: bytes,
+        stored: Callable[[BaseException | None], object],
+        now_ms: int | None,
+        gathered: list[Making],
+    ) -> Session | BaseException:
+        try:
+            return context.run(self._begin_confirm, message, stored, now_ms, gathered)
+        except SageError as error:
+            return error.with_traceback(None)  # it would hold this frame, and those that called it
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - this one's own, whatever it is
+            return error
+
+    def _begin_confirm(
+        self,
+        message: bytes,
+        stored: Callable[[BaseException | None], object],
+        now_ms: int | None,
+        gathered: list[Making],
+    ) -> Session:
         if len(message) not in M3_LENS:
             raise HandshakeError("confirmation must be 48 or 112 bytes long")
         session_id = session_id_of(message)
@@ -292,7 +348,7 @@ class SessionManager:
             raise AuthenticationError("authentication failed")
         session.confirm(message, now_ms=now_ms)
         if session_id in self._unconfirmed:
-            self._maker.begin_confirm(session, session_id, stored, now_ms)
+            self._maker.begin_confirm(session, session_id, stored, now_ms, gathered)
         else:
             if self._upkeep.in_doubt:
                 self._upkeep.check()

@@ -42,10 +42,8 @@ class Waiters:
         """Have something called with what was raised, or None."""
         self._waiting.append(tell)
 
-    def settle(self, outcome: asyncio.Future[None]) -> None:
-        """Tell those who wait what became of something that is done."""
-        # Looked at in any case: nobody may be left to be told of an error.
-        error = asyncio.CancelledError() if outcome.cancelled() else outcome.exception()
+    def settle(self, error: BaseException | None) -> None:
+        """Tell those who wait what was raised, or None."""
         for tell in self._waiting:
             try:
                 tell(error)

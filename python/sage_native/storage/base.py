@@ -18,6 +18,7 @@ import hashlib
 import re
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sage_native import events
@@ -29,15 +30,17 @@ from sage_native.exceptions import (
 )
 from sage_native.storage.rows import RequestNonce
 from sage_native.storage.sweeping import Sweeper
-from sage_native.storage.timing import tell_times
+from sage_native.storage.timing import tell_times, tell_times_of_many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Self
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Self, TypeAlias
 
     from sage_native.protocol import WrappedSession
     from sage_native.storage.guarantee import ReplayGuarantee
     from sage_native.storage.rows import Activity, DidRecord, Page, SessionRow, SessionStatus
+
+    Told: TypeAlias = Callable[[int, BaseException | None], object]
 
 __all__ = ["DidStore", "NonceStore", "Outcome", "SessionStore", "Storage", "nonce_key"]
 
@@ -88,6 +91,7 @@ class SessionStore(ABC):
         # Who has a way of his own to begin creating has one way: creating waits for that.
         create = "begin_create" if "begin_create" in vars(cls) else "create"
         tell_times(cls, (create, *_SESSION_OPERATIONS))
+        tell_times_of_many(cls, "begin_create_many")
 
     @abstractmethod
     async def create(
@@ -128,6 +132,31 @@ class SessionStore(ABC):
         return asyncio.ensure_future(
             self.create(row, client_limit=client_limit, unless_revoked=unless_revoked)
         )
+
+    def begin_create_many(
+        self,
+        rows: Sequence[SessionRow],
+        told: Told,
+        *,
+        client_limit: int | None = None,
+        unless_revoked: bool = False,
+    ) -> None:
+        """Begin to `create` sessions that are asked for at once, each by itself.
+
+        An adapter that stores them together anyway saves a future for each.
+
+        Args:
+            rows: One for each session.
+            told: Called once for each in the running loop, later: with its place in ``rows``, and
+                None or what `create` would have raised. It must not raise.
+            client_limit: As of `create`.
+            unless_revoked: As of `create`.
+        """
+        for at, row in enumerate(rows):
+            creating = self.begin_create(
+                row, client_limit=client_limit, unless_revoked=unless_revoked
+            )
+            creating.add_done_callback(partial(_tell, told, at))
 
     @abstractmethod
     async def get(self, session_id: str) -> SessionRow | None:
@@ -460,6 +489,10 @@ def nonce_key(request: RequestNonce) -> bytes:
         % (len(scope), len(purpose), len(request.nonce), scope, purpose, request.nonce)
     )
     return digest.digest()[:16]
+
+
+def _tell(told: Told, at: int, creating: asyncio.Future[None]) -> None:
+    told(at, asyncio.CancelledError() if creating.cancelled() else creating.exception())
 
 
 def now_or_clock(now_ms: int | None) -> int:

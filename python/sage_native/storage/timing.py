@@ -17,12 +17,15 @@ from sage_native.exceptions import ConflictError, KeyUnavailableError, StorageEr
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+    from typing import TypeAlias
 
     class _Store(Protocol):
         kind: str
 
+    _EachTold: TypeAlias = Callable[[int, BaseException | None], object]
 
-__all__ = ["tell_failure", "tell_times"]
+
+__all__ = ["tell_failure", "tell_times", "tell_times_of_many"]
 
 
 def tell_times(store: type, operations: Iterable[str]) -> None:
@@ -36,6 +39,19 @@ def tell_times(store: type, operations: Iterable[str]) -> None:
         method = vars(store).get(name)
         if method is not None and not getattr(method, "__isabstractmethod__", False):
             setattr(store, name, _telling(method, name))
+
+
+def tell_times_of_many(store: type, operation: str) -> None:
+    """Have an operation on many things tell of each what `tell_times` would, if a class defines it.
+
+    Args:
+        store: As of `tell_times`.
+        operation: The name of a method whose second argument is called with a place and what was
+            raised, or None, once for each thing.
+    """
+    method = vars(store).get(operation)
+    if method is not None:
+        setattr(store, operation, _telling_of_each(method, operation))
 
 
 def tell_failure(store: str, operation: str, error: Exception) -> None:
@@ -71,6 +87,27 @@ def _telling(method: Callable[..., Awaitable[Any]], operation: str) -> Callable[
                 asked.add_done_callback(tell)
             return asked
         return _told(self, told_as, started_s, asked)
+
+    return call
+
+
+def _telling_of_each(method: Callable[..., None], operation: str) -> Callable[..., None]:
+    told_as = _NAMES.get(operation, operation)
+
+    @functools.wraps(method)
+    def call(self: _Store, things: object, told: _EachTold, **named: object) -> None:
+        if not events.is_heard(events.StoreAnswered, events.StoreFailed):
+            return method(self, things, told, **named)
+        started_s = time.perf_counter()
+
+        def tell(at: int, error: BaseException | None) -> None:
+            if error is None:
+                _tell(self, told_as, started_s)
+            else:
+                _tell_raised(self, told_as, started_s, error)
+            told(at, error)
+
+        return method(self, things, tell, **named)
 
     return call
 
@@ -113,6 +150,6 @@ def _tell_raised(store: _Store, operation: str, started_s: float, error: BaseExc
     setattr(error, _TOLD, True)
 
 
-_NAMES = {"begin_create": "create"}
+_NAMES = {"begin_create": "create", "begin_create_many": "create"}
 _TOLD = "_is_told"
 _ANSWERS = (ConflictError, KeyUnavailableError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -293,6 +294,37 @@ class SessionStoreContract:
         await sessions.create(stored, client_limit=1)
         with pytest.raises(ConflictError):
             await sessions.create(stored, client_limit=1)
+
+    async def test_of_many_that_are_begun_at_once_each_is_told_by_itself(
+        self, storage: Storage
+    ) -> None:
+        sessions = storage.sessions("one")
+        stored, rows = row(), [row() for _ in range(9)]
+        await sessions.create(stored)
+        other = row(wrapped(client_did="did:sage:carol"))
+        wanted, is_told = [rows[0], stored, *rows[1:], other], asyncio.Event()
+        told: dict[int, BaseException | None] = {}
+
+        def tell(at: int, error: BaseException | None) -> None:
+            assert at not in told
+            told[at] = error
+            if len(told) == len(wanted):
+                is_told.set()
+
+        sessions.begin_create_many(wanted, tell, client_limit=6)
+        assert told == {}
+        async with asyncio.timeout(10):
+            await is_told.wait()
+        errors = [told[at] for at in range(len(wanted))]
+        assert isinstance(errors[1], ConflictError)
+        assert Counter(type(error) for error in errors) == {
+            type(None): 6,
+            ConflictError: 1,
+            CapacityError: 4,
+        }
+        assert errors[-1] is None
+        kept = [one for one, error in zip(wanted, errors, strict=True) if error is None]
+        assert await _all_pages(sessions, limit=100) == _ids([stored, *kept])
 
 
 def _same(

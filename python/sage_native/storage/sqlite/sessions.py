@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sage_native.protocol import WrappedSession
+    from sage_native.storage.base import Told
     from sage_native.storage.rows import Activity, SessionRow
     from sage_native.storage.sqlite.dids import SqliteDidStore
     from sage_native.storage.sqlite.reader import Reader
@@ -100,6 +101,18 @@ class SqliteSessionStore(SessionStore):
         """Begin to store a new session; no task is needed for it."""
         creation = Creation(row, client_limit, unless_revoked)
         return self._writer.begin(self._create, creation, full=CapacityError)
+
+    def begin_create_many(
+        self,
+        rows: Sequence[SessionRow],
+        told: Told,
+        *,
+        client_limit: int | None = None,
+        unless_revoked: bool = False,
+    ) -> None:
+        """Begin to store new sessions; no future is needed for any."""
+        wanted = [Creation(row, client_limit, unless_revoked) for row in rows]
+        self._writer.begin_many(self._create, wanted, told, full=CapacityError)
 
     async def get(self, session_id: str) -> SessionRow | None:
         """Return the row, or None."""

@@ -11,7 +11,8 @@ items and returns as many answers.
 
 **Giving up.** A caller that is cancelled or has waited ``timeout_s`` has a future that is done. Its
 question is skipped if it has not begun; if it has, it is finished and its answer goes nowhere.
-Answers are settled in the loop of the caller, each into the future that was made for its item.
+Answers are settled in the loop of the caller, each into the future that was made for its item, or
+with a call where many were asked about at once.
 
 **Forks.** A child has neither the thread nor the right to use the connection: it is refused.
 """
@@ -29,6 +30,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sage_native.events import report
 from sage_native.exceptions import ConfigurationError, SageError, StorageError
 from sage_native.storage.sqlite.connection import is_full
 
@@ -57,7 +59,7 @@ class Question:
         work: What is asked: takes a connection and items, returns an answer for each. An answer
             that is an exception is raised to its caller; then nothing was written for it.
         item: What it is asked about.
-        future: Settled in the caller's loop only.
+        asker: Told in his loop only.
         turn: What was asked together with it.
         full: What is raised if there is no room for it.
         answer: The answer or the exception; UNANSWERED until there is one.
@@ -65,16 +67,44 @@ class Question:
 
     work: Callable[[sqlite3.Connection, list[Any]], Sequence[Any]]
     item: Any
-    future: asyncio.Future[Any]
+    asker: asyncio.Future[Any] | Asker
     turn: Turn
     full: type[SageError]
     answer: Any = UNANSWERED
 
 
+class Asker:
+    """Whoever asked about one item of many, and is called with what became of it.
+
+    Args:
+        told: Called with the place and the exception, None if there is none.
+        at: The place of the item.
+    """
+
+    __slots__ = ("_at", "_told")
+
+    def __init__(self, told: Callable[[int, BaseException | None], object], at: int) -> None:
+        self._told: Callable[[int, BaseException | None], object] | None = told
+        self._at = at
+
+    def done(self) -> bool:
+        """Tell whether he was told."""
+        return self._told is None
+
+    def tell(self, error: BaseException | None) -> None:
+        """Tell him, once."""
+        told, self._told = self._told, None
+        if told is not None:
+            try:
+                told(self._at, error)
+            except Exception as raised:  # noqa: BLE001 - not the trouble of the others
+                report(told, raised, "Exception ignored in")
+
+
 def wanted(questions: Iterable[Question]) -> list[Question]:
     """Return the questions for which somebody still waits."""
     now_s = time.monotonic()
-    return [one for one in questions if not one.future.done() and now_s < one.turn.deadline_s]
+    return [one for one in questions if not one.asker.done() and now_s < one.turn.deadline_s]
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +186,37 @@ class Worker(ABC):
             self._end_turn(turn)
         return future
 
+    def begin_many(
+        self,
+        work: Callable[[sqlite3.Connection, list[Item]], Sequence[object]],
+        items: Iterable[Item],
+        told: Callable[[int, BaseException | None], object],
+        *,
+        full: type[SageError] = StorageError,
+    ) -> None:
+        """Ask about many items as `ask` does, where only exceptions matter, and need no futures.
+
+        Args:
+            work: What is asked.
+            items: What it is asked about.
+            told: Called in the running loop, later, once for each item: with its place, and what
+                `ask` would have raised or None.
+            full: As of `begin`.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._check_usable()
+        except StorageError as error:
+            for at, _ in enumerate(items):
+                loop.call_soon(told, at, type(error)(*error.args))
+            return
+        turn = self._gathering.get(loop) or self._begin_turn(loop)
+        turn.questions += [
+            Question(work, item, Asker(told, at), turn, full) for at, item in enumerate(items)
+        ]
+        if len(turn.questions) >= MAX_BATCH_LEN:
+            self._end_turn(turn)
+
     async def ask_alone(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Ask something that cannot be joined.
 
@@ -209,8 +270,7 @@ class Worker(ABC):
 
     def _give_up(self, questions: list[Question]) -> None:
         for question in questions:
-            if not question.future.done():
-                question.future.set_exception(self._timeout())
+            _tell(question.asker, self._timeout())
 
     def _timeout(self) -> StorageError:
         return StorageError(f"{self.label} gave no answer in {self._timeout_s} s")
@@ -299,9 +359,15 @@ def _settle(questions: list[Question]) -> None:
         turn.unsettled_count -= 1
         if not turn.unsettled_count:
             turn.timer.cancel()
-        if question.future.done():
-            continue
-        if isinstance(question.answer, Exception):
-            question.future.set_exception(question.answer)
+        _tell(question.asker, question.answer)
+
+
+def _tell(asker: asyncio.Future[Any] | Asker, answer: object) -> None:
+    error = answer if isinstance(answer, Exception) else None
+    if isinstance(asker, Asker):
+        asker.tell(error)
+    elif not asker.done():
+        if error is None:
+            asker.set_result(answer)
         else:
-            question.future.set_result(question.answer)
+            asker.set_exception(error)
