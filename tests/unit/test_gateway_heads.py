@@ -167,3 +167,44 @@ class TestAnswers:
         first, second = [(b"date", b"1")], [(b"date", b"2"), (b"x", b"y")]
         assert heads.joined(first) == heads.joined(first) == b"date: 1\r\n"
         assert heads.joined(second) == b"date: 2\r\nx: y\r\n"
+
+    @pytest.mark.parametrize(
+        ("status", "headers", "body_len", "opening"),
+        [
+            (
+                200,
+                ((b"A", b"1"),),
+                5,
+                b"HTTP/1.1 200 OK\r\na: 1\r\ncontent-length: 5\r\nd: 1\r\n\r\n",
+            ),
+            (200, (), 0, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nd: 1\r\n\r\n"),
+            (204, (), 0, b"HTTP/1.1 204 No Content\r\nd: 1\r\n\r\n"),
+            (204, (), 1, b""),
+            (200, ((b"connection", b"close"),), 5, b""),
+            (200, ((b"transfer-encoding", b"chunked"),), 5, b""),
+            (200, ((b"content-length", b"6"),), 5, b""),
+            (204, ((b"content-length", b"0"),), 0, b""),
+        ],
+    )
+    def test_what_stands_before_a_whole_body(
+        self, status: int, headers: tuple[Header, ...], body_len: int, opening: bytes
+    ) -> None:
+        heads, always = AnswerHeads(), [(b"d", b"1")]
+        for _ in range(2):
+            found = heads.opening(status, headers, body_len, always)
+            assert found == (opening and b"HTTP/1.1 " + opening)
+
+    def test_what_stands_before_a_body_follows_its_length_and_what_all_answers_say(self) -> None:
+        heads, always = AnswerHeads(1), [(b"d", b"1")]
+        for length in (1, 2, 1):
+            opening = heads.opening(200, (), length, always)
+            assert opening == b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nd: 1\r\n\r\n" % length
+            assert heads.opening(200, (), length, always) is opening
+        opening = heads.opening(200, (), 1, [(b"d", b"2")])
+        assert opening == b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nd: 2\r\n\r\n"
+
+    def test_what_http_does_not_allow_is_refused_each_time(self) -> None:
+        heads, always = AnswerHeads(), [(b"d", b"1")]
+        for _ in range(2):
+            with pytest.raises(ValueError, match="header"):
+                heads.opening(200, ((b"a b", b""),), 1, always)

@@ -180,10 +180,12 @@ class SweptProtocol(HttpToolsProtocol):
                 self.transport.abort()
             return
         if self._is_between:
-            found = self.request_heads.find(data)
-            if found is not None and self._is_idle():
-                self._serve_known(*found)
-                return
+            cycle = self.cycle
+            if cycle is None or cycle.response_complete:
+                found = self.request_heads.find(data)
+                if found is not None:
+                    self._serve_known(*found)
+                    return
             self._data_between(data)
         elif self._chunked is None:
             super().data_received(data)
@@ -194,10 +196,6 @@ class SweptProtocol(HttpToolsProtocol):
             if self._head_len > MAX_HEAD_LEN:
                 self._is_head_too_long = True
                 self.send_400_response("")
-
-    def _is_idle(self) -> bool:
-        """Whether nothing is asked here that is not answered."""
-        return self.cycle is None or self.cycle.response_complete
 
     def _serve_known(self, head: RequestHead, body: bytes) -> None:
         """Begin a request that the parser need not see."""
@@ -210,10 +208,7 @@ class SweptProtocol(HttpToolsProtocol):
         scope["raw_path"] = raw_path
         scope["query_string"] = query_string
         scope[WHOLE_KEY] = content_type, body
-        self.cycle = cycle = Cycle(self, scope)
-        cycle.body = body
-        cycle.more_body = False
-        cycle.wake()
+        self.cycle = cycle = Cycle(self, scope, body=body)
         # By the path as it came: one that hides a slash is for the router to refuse.
         endpoint = self.taskless.get(raw_path)
         if endpoint is None or self.flow.write_paused:
@@ -278,7 +273,8 @@ class SweptProtocol(HttpToolsProtocol):
         scope["query_string"] = url.query or b""
         http_version = self.parser.get_http_version()
         scope["http_version"] = http_version
-        is_idle = self._is_idle()
+        # Whether nothing is asked here that is not answered.
+        is_idle = self.cycle is None or self.cycle.response_complete
         self.cycle = Cycle(
             self,
             scope,
@@ -345,7 +341,8 @@ class SweptProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start(self.pipeline.pop()[0])  # type: ignore[arg-type]
         elif cycle.more_body:

