@@ -32,6 +32,8 @@ __all__ = ["SqliteSessionStore"]
 
 _SLICE_LEN = 5000
 """How many rows are looked at, or deleted, at a time."""
+_MOST_SORTED = 5000
+"""The most sessions of one client that are sorted for a page."""
 
 _OF_IDS = "WHERE store_name = ?1 AND session_id IN (SELECT value FROM json_each(?2)))"
 _TOUCH = """
@@ -68,6 +70,11 @@ SELECT json_group_array(session_id) FROM (
     UNION
     SELECT session_id FROM sessions WHERE store_name = ?1 AND server_did = ?2
     LIMIT ?3
+)
+"""
+_COUNT_SOME = """
+SELECT count(*) FROM (
+    SELECT 1 FROM sessions WHERE client_did = ?1 AND store_name = ?2 LIMIT ?3
 )
 """
 _DELETE_MANY = """
@@ -232,7 +239,11 @@ class SqliteSessionStore(SessionStore):
         conditions = "".join(
             f"AND {column} = :{column} " for column, value in wanted.items() if value is not None
         )
+        # The sessions of a client are sorted for each page. If there are very many, those of all
+        # are gone through instead: they lie in the order of their ids.
+        is_sorted = client_did is not None and not await self._has_many(client_did)
         query = session_rows.SELECT + (
+            f"{'INDEXED BY sessions_by_client ' if is_sorted else ''}"
             f"WHERE store_name = :store_name AND session_id > :after {conditions}"
             "ORDER BY session_id LIMIT :limit)"
         )
@@ -257,6 +268,13 @@ class SqliteSessionStore(SessionStore):
             return int(count)
 
         return await self._reader.ask_alone(select)
+
+    async def _has_many(self, client_did: str) -> bool:
+        arguments = client_did, self.name, _MOST_SORTED
+        (count,) = await self._reader.ask_alone(
+            lambda connection: connection.execute(_COUNT_SOME, arguments).fetchone()
+        )
+        return bool(count == _MOST_SORTED)
 
     def _get(self, connection: sqlite3.Connection, session_ids: list[str]) -> list[Any]:
         query = session_rows.SELECT + _OF_IDS
