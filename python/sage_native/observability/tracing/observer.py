@@ -13,9 +13,11 @@ import random
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
+from sage_native.observability.middleware import SPAN_KEY
 from sage_native.observability.tracing.current import RequestTrace, request_trace
 from sage_native.observability.tracing.gaps import draw_gap
-from sage_native.observability.tracing.traceparent import read_parent
+from sage_native.observability.tracing.request_attributes import outcome_of
+from sage_native.observability.tracing.traceparent import PARENT, read_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, MutableMapping
@@ -40,8 +42,8 @@ class TracingObserver:
             belongs to; nobody is without it.
         unsampled_paths: Paths that are asked for all the time and tell nothing.
 
-    Cost: 0.6 µs for a request that is not sampled (1 µs where somebody is believed), 11 µs else,
-    and 3 µs for sending its span.
+    Cost: 0.6 µs for a request that is not sampled (1 µs where somebody is believed), else
+    40 µs in a worker, 4 µs in a loop that does nothing else, and 3 µs for sending its span.
     """
 
     def __init__(
@@ -55,12 +57,10 @@ class TracingObserver:
         from sage_native.observability.tracing.server_spans import (  # noqa: PLC0415 - an extra
             ServerSpan,
             begin_alone,
-            end_alone,
         )
 
         self._begin_span = ServerSpan
         self._begin_alone = begin_alone
-        self._end_alone = end_alone
         self._tracing = tracing
         self._rate = tracing.sample_rate
         self._listener = listener
@@ -94,12 +94,11 @@ class TracingObserver:
             What `end_alone` ends; None if the request must go through a `RequestMiddleware`.
         """
         spans = self._tracing.request_spans
-        if (
-            _IS_SELECTED not in scope
-            or not spans.is_enough
-            or read_parent(scope["headers"]) is not None
-        ):
+        if _IS_SELECTED not in scope or not spans.is_enough:
             return None
+        for name, _ in scope["headers"]:
+            if name == PARENT:
+                return None
         del scope[_IS_SELECTED]
         return self._begin_alone(spans, scope, self._listener)
 
@@ -110,8 +109,20 @@ class TracingObserver:
         status: int | None,
         error: BaseException | None,
     ) -> None:
-        """End it, once the request is over."""
-        self._end_alone(span, scope, status, error)
+        """End it, once the request is over.
+
+        Args:
+            span: The span.
+            scope: The scope of its request, which is told the ids of the span.
+            status: What was answered, if anything was.
+            error: What the application raised.
+        """
+        # Formatting them as numbers takes twice as long.
+        scope[SPAN_KEY] = (
+            span.trace_id.to_bytes(16, "big").hex(),
+            span.span_id.to_bytes(8, "big").hex(),
+        )
+        span.ended(outcome_of(scope, status, error))
 
     def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:
         """Decide about a request's trace, and begin its span if it is sampled."""

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from sage_native.observability.middleware import METHODS, PROBLEM_KEY, UNMATCHED, route_of
+from sage_native.observability.middleware import (
+    METHODS,
+    PROBLEM_KEY,
+    ROUTE_KEY,
+    UNMATCHED,
+    route_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,5 +103,9 @@ def outcome_of(
 ) -> Outcome:
     """Return what has become of the request of a scope."""
     raised = None if error is None else type(error).__qualname__
+    # Nearly always there, and each function is one more that no cache holds.
+    route = scope.get(ROUTE_KEY)
+    if route is None:
+        route = route_of(scope)
     # As `Outcome` itself would, without a function of Python's.
-    return tuple.__new__(Outcome, (route_of(scope), status, scope.get(PROBLEM_KEY), raised))
+    return tuple.__new__(Outcome, (route, status, scope.get(PROBLEM_KEY), raised))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sage_native.observability.tracing.starting import Tracing
     from sage_native.observability.tracing.traceparent import RemoteParent
 
-__all__ = ["ServerSpan", "begin_alone", "end_alone"]
+__all__ = ["ServerSpan", "begin_alone"]
 
 
 class ServerSpan:
@@ -103,21 +103,6 @@ def begin_alone(spans: RequestSpans, scope: Scope, listener: str) -> RequestSpan
     span = scope[TRACE_KEY] = RequestSpan(begun, spans)
     context_api.attach(set_span_in_context(span))
     return span
-
-
-def end_alone(
-    span: RequestSpan, scope: Scope, status: int | None, error: BaseException | None
-) -> None:
-    """Say how the request of a scope went, and end the span that was begun so.
-
-    Args:
-        span: The span.
-        scope: Its scope, which is told the ids of the span.
-        status: What was answered, if anything was.
-        error: What the application raised.
-    """
-    scope[SPAN_KEY] = span.spelt_ids()
-    span.ended(outcome_of(scope, status, error))
 
 
 def _context_of(remote: RemoteParent) -> SpanContext:

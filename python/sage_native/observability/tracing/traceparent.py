@@ -6,13 +6,15 @@ Source: W3C Trace Context, https://www.w3.org/TR/trace-context-2/.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["RemoteParent", "read_parent", "spelt_parent"]
+__all__ = ["PARENT", "RemoteParent", "read_parent", "spelt_parent"]
 
+PARENT: Final = b"traceparent"
+"""The field that names the span in which a request was sent."""
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]*)?"
 )
@@ -51,7 +53,7 @@ def read_parent(headers: Iterable[tuple[bytes, bytes]]) -> RemoteParent | None:
     parent: bytes | None = None
     states: list[bytes] = []
     for name, value in headers:
-        if name == b"traceparent":
+        if name == PARENT:
             if parent is not None:
                 return None
             parent = value
