@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from contextvars import Token
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sage_native.observability.middleware import SPAN_KEY
 from sage_native.observability.tracing.current import RequestTrace, request_trace
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TracingObserver"]
 
+_GAP_COUNT: Final = 64
+"""How many gaps are drawn at once."""
 _IS_SELECTED = "sage.is_selected"
 
 
@@ -66,6 +68,7 @@ class TracingObserver:
         self._listener = listener
         self._believes = believes
         self._unsampled_paths = frozenset(unsampled_paths)
+        self._gaps: list[int] = []
 
     def gap(self) -> int:
         """Draw how far it is to the next request that `selects` must be asked about.
@@ -73,7 +76,12 @@ class TracingObserver:
         For a server that calls its application past `RequestMiddleware` if nobody is interested.
         Those in between have a trace of their own: their scope must have a `TRACE_KEY`.
         """
-        return draw_gap(self._rate) if self._believes is None else 1
+        if self._believes is not None:
+            return 1
+        if not self._gaps:
+            # Many at once: by itself each finds nothing of what draws it in a cache.
+            self._gaps = [draw_gap(self._rate) for _ in range(_GAP_COUNT)]
+        return self._gaps.pop()
 
     def selects(self, scope: MutableMapping[str, Any]) -> bool:
         """Decide whether a request at the end of a `gap` must be observed."""
