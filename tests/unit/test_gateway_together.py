@@ -38,13 +38,13 @@ def numbers(batches: list[list[Item]]) -> list[list[int]]:
 
 async def test_a_turn_is_worked_on_once_it_is_over() -> None:
     batches: list[list[Item]] = []
-    together, loop = Together(batches.append), asyncio.get_running_loop()
+    together = Together(batches.append)
     for number in range(3):
-        together.add(Item(number), loop)
+        together.add(Item(number))
     assert not batches
     await turn()
     assert numbers(batches) == [[0, 1, 2]]
-    together.add(Item(3), loop)
+    together.add(Item(3))
     await turn()
     await turn()
     assert numbers(batches) == [[0, 1, 2], [3]]
@@ -52,9 +52,9 @@ async def test_a_turn_is_worked_on_once_it_is_over() -> None:
 
 async def test_a_long_turn_is_worked_on_in_parts_in_order() -> None:
     batches: list[list[Item]] = []
-    together, loop = Together(batches.append), asyncio.get_running_loop()
+    together = Together(batches.append)
     for number in range(2 * MAX_COUNT + 1):
-        together.add(Item(number), loop)
+        together.add(Item(number))
     await turn()
     assert [len(batch) for batch in batches] == [MAX_COUNT, MAX_COUNT, 1]
     assert [one for batch in numbers(batches) for one in batch] == list(range(2 * MAX_COUNT + 1))
@@ -62,15 +62,14 @@ async def test_a_long_turn_is_worked_on_in_parts_in_order() -> None:
 
 async def test_what_comes_while_others_are_worked_on_is_not_lost() -> None:
     batches: list[list[int]] = []
-    loop = asyncio.get_running_loop()
 
     def work(batch: list[Item]) -> None:
         batches.append([item.number for item in batch])
         if batch[0].number == 0:
-            together.add(Item(1), loop)
+            together.add(Item(1))
 
     together = Together(work)
-    together.add(Item(0), loop)
+    together.add(Item(0))
     await turn()
     await turn()
     assert batches == [[0], [1]]
@@ -84,13 +83,13 @@ async def test_a_fault_is_told_to_all_and_the_next_turn_is_worked_on() -> None:
             raise error
         worked.append(batch[0].number)
 
-    together, loop = Together(work), asyncio.get_running_loop()
+    together = Together(work)
     items = [Item(0), Item(1)]
     for item in items:
-        together.add(item, loop)
+        together.add(item)
     await turn()
     assert [item.told for item in items] == [[(None, error, 0)], [(None, error, 1)]]
-    together.add(Item(2), loop)
+    together.add(Item(2))
     await turn()
     assert worked == [2]
 
@@ -109,9 +108,8 @@ async def test_what_has_to_wait_is_done_in_the_context_of_whoever_asked() -> Non
             together.do_later(item, wait(item))
 
     together = Together(work)
-    loop = asyncio.get_running_loop()
     for number in range(2):
-        together.add(Item(number), loop)
+        together.add(Item(number))
     await turn()
     go.set()
     for _ in range(3):
@@ -128,7 +126,7 @@ async def test_what_fails_later_is_told_to_whoever_asked_alone() -> None:
     together: Together[Item] = Together(lambda batch: together.do_later(batch[0], fail()))
     items = [Item(0), Item(1)]
     for item in items:
-        together.add(item, asyncio.get_running_loop())
+        together.add(item)
     for _ in range(3):
         await turn()
     assert [item.told for item in items] == [[(None, error, 0)], []]
@@ -160,7 +158,7 @@ async def test_an_answer_that_cannot_be_given_does_not_disturb_the_others(
         for item in batch:
             item.answer(NO_CONTENT)
 
-    together, loop = Together(work), asyncio.get_running_loop()
+    together = Together(work)
     items = [Item(0), Item(1), Item(2)]
 
     def fail(*_: object) -> None:
@@ -168,7 +166,7 @@ async def test_an_answer_that_cannot_be_given_does_not_disturb_the_others(
 
     items[1]._done = fail
     for item in items:
-        together.add(item, loop)
+        together.add(item)
     await turn()
     assert [len(item.told) for item in items] == [1, 0, 1]
     assert "the connection is closed" in caplog.text
@@ -188,7 +186,7 @@ async def test_what_is_no_exception_leaves_nobody_waiting() -> None:
     together = Together(work)
     items = [Item(0), Item(1)]
     for item in items:
-        together.add(item, loop)
+        together.add(item)
     try:
         await turn()
     except Panic as error:
@@ -201,6 +199,6 @@ async def test_what_is_no_exception_leaves_nobody_waiting() -> None:
 async def test_what_concerns_all_is_done_in_the_context_of_none() -> None:
     seen: list[int] = []
     together: Together[Item] = Together(lambda _: seen.append(_WHOSE.get()))
-    together.add(Item(5), asyncio.get_running_loop())
+    together.add(Item(5))
     await turn()
     assert seen == [-1]

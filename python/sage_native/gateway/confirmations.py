@@ -5,7 +5,6 @@ One that waits in another worker is handed over to him.
 
 from __future__ import annotations
 
-import asyncio
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
@@ -66,7 +65,7 @@ class Confirmations:
                 worker, or with what `SessionManager.confirm` raises.
         """
         asked = Confirmation(text, done)
-        self._together.add(asked, asyncio.get_running_loop())
+        self._together.add(asked)
         return asked
 
     def _work(self, gathered: list[Confirmation]) -> None:

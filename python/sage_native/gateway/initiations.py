@@ -12,7 +12,6 @@ is that of docs/protocol.md, "Order of work on M1".
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING
@@ -107,7 +106,7 @@ class Initiations:
             done = placed(gateway.in_flight, done)
         asked = Initiation(request, client_did, keys, arrived_s, done)
         asked.has_place = waits
-        self._together.add(asked, asyncio.get_running_loop())
+        self._together.add(asked)
         return request
 
     def _work(self, gathered: list[Initiation]) -> None:

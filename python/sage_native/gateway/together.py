@@ -75,16 +75,13 @@ class Together(Generic[Item]):
         self._context = Context()
         self._later: set[asyncio.Task[None]] = set()
 
-    def add(self, item: Item, loop: asyncio.AbstractEventLoop) -> None:
-        """Have something worked on by the end of this turn.
-
-        Args:
-            item: What was asked.
-            loop: The one that runs.
-        """
+    def add(self, item: Item) -> None:
+        """Have something worked on by the end of this turn."""
         gathered = self._gathered
         gathered.append(item)
         if len(gathered) == 1:
+            # Looked up once a turn: it is a system call.
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._end_turn, gathered, context=self._context)
         if len(gathered) >= MAX_COUNT:
             self._gathered = []  # what comes now is worked on after these

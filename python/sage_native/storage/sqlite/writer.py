@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING
 
 from sage_native.exceptions import SageError
 from sage_native.storage.sqlite.connection import is_busy
-from sage_native.storage.sqlite.worker import UNANSWERED, Question, Worker, by_work, pause, wanted
+from sage_native.storage.sqlite.worker import (
+    UNANSWERED,
+    Question,
+    Worker,
+    by_work,
+    is_wanted,
+    pause,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +95,7 @@ class Writer(Worker):
         """Take the lock; None if nobody waits for it any more."""
         if time.monotonic() < self._contended_until_s:
             time.sleep(_YIELD_S)
-        while wanted(questions):
+        while is_wanted(questions):
             try:
                 connection = self._file.connection()
                 connection.execute("BEGIN IMMEDIATE")
