@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.log_canaries import watched
+from tests.names import pytest_xdist_node_collection_finished
 from tests.servers.fixtures import (
     migrated_database,
     postgres_dsn,
@@ -22,6 +23,7 @@ __all__ = [
     "postgres_server",
     "pytest_make_collect_report",
     "pytest_runtest_makereport",
+    "pytest_xdist_node_collection_finished",
     "redis_server",
     "shared_database",
 ]
