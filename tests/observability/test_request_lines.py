@@ -6,6 +6,7 @@ import json
 import os
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,10 @@ def spelt(
         patch.setattr(record_lines, "time", clock)
         if names:
             patch.setattr(record_lines, "os", SimpleNamespace(urandom=lambda _: names))
-        return spell(records_of(*records)).decode().split("\n")
+        pieces = spell(records_of(*records))
+    lines = [piece.decode().split("\n") for piece, _ in pieces]
+    assert [len(some) for some in lines] == [count for _, count in pieces]
+    return list(chain.from_iterable(lines))
 
 
 def lines_of(records: list[AnsweredRecord], **options: Any) -> list[str]:  # noqa: ANN401
@@ -240,7 +244,8 @@ def test_a_pseudonym_that_cannot_be_told_is_asked_for_again() -> None:
     with pytest.raises(ZeroDivisionError):
         spell(records)
     assert spell.known_count == 0
-    lines = spell(records).split(b"\n")
+    [(piece, _)] = spell(records)
+    lines = piece.split(b"\n")
     assert [json.loads(line)["session"] for line in lines] == [
         PSEUDONYMS.of_session(SESSION_ID)
     ] * 2

@@ -14,7 +14,7 @@ from sage_native.observability import writer
 from sage_native.observability.writer import LineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -159,6 +159,14 @@ def test_a_closed_pipe_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines.dropped_count == 1
 
 
+def write_by(monkeypatch: pytest.MonkeyPatch, write: Callable[[int, memoryview], int]) -> None:
+    """Have all writing done by one function, whichever call of the system it was meant for."""
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(
+        os, "writev", lambda descriptor, pieces: write(descriptor, memoryview(b"".join(pieces)))
+    )
+
+
 def test_a_disk_that_is_full_tears_no_line_and_the_loss_is_told_truly(
     lines: LineWriter, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +180,7 @@ def test_a_disk_that_is_full_tears_no_line_and_the_loss_is_told_truly(
         room_len -= written_len
         return written_len
 
-    monkeypatch.setattr(os, "write", write)
+    write_by(monkeypatch, write)
     for number in range(5):
         lines.append(b"first %d" % number)
     assert lines.flush()
@@ -201,7 +209,7 @@ def test_a_file_that_is_moved_while_the_queue_is_never_empty_is_opened_anew(
             path.rename(moved)
         return really(descriptor, text)
 
-    monkeypatch.setattr(os, "write", write)
+    write_by(monkeypatch, write)
     for _ in range(1000):
         lines.append(b"line")
     assert lines.flush()

@@ -91,7 +91,7 @@ class RequestLog:
         if not self.takes_records:
             return
         if self._output.is_json:
-            self._output.append_many(self._record_lines(records), len(records))
+            self._output.append_many(self._record_lines(records))
         else:
             for one in records.rows():
                 self._finish_late(ended_of(one))

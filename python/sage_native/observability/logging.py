@@ -29,7 +29,7 @@ from sage_native.observability.redaction import Redaction
 from sage_native.observability.writer import LineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -111,9 +111,9 @@ class LogOutput:
         """
         self.append(self._render(fields))
 
-    def append_many(self, lines: bytes, count: int) -> None:
-        """Take so many lines as they are to be written, with a newline between two of them."""
-        self._writer.append(lines, count)
+    def append_many(self, pieces: Sequence[tuple[bytes, int]]) -> None:
+        """Take lines as they are to be written, several in a piece, as ``LineWriter``."""
+        self._writer.append_many(pieces)
 
     def flush(self) -> bool:
         """Wait until all lines are written, for two seconds at most; return whether they are."""

@@ -50,8 +50,10 @@ class RecordLines:
         """How many pseudonyms are remembered."""
         return self._lines.known_count
 
-    def __call__(self, records: AnsweredRecords) -> bytes:
-        """Return a line for each, with a newline between two of them.
+    def __call__(self, records: AnsweredRecords) -> list[tuple[bytes, int]]:
+        """Return a line for each, in pieces, and how many lines each piece has.
+
+        Between two lines of a piece is a newline.
 
         Cost: 0.1 µs each.
         """

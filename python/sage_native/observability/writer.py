@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["LineWriter", "dropped_count"]
 
@@ -86,23 +86,28 @@ class LineWriter:
         self._begin()
         _writers.add(self)
 
-    def append(self, text: bytes, count: int = 1) -> None:
+    def append(self, line: bytes) -> None:
         """Have a line written, without its newline. It never waits, and never raises.
-
-        Args:
-            text: The line, or several.
-            count: How many lines it is.
 
         Cost: 0.2 µs; 2 µs for the first after a pause.
         """
+        self.append_many(((line, 1),))
+
+    def append_many(self, pieces: Sequence[tuple[bytes, int]]) -> None:
+        """Have many lines written, or none of them; cost and rest as ``append``.
+
+        Args:
+            pieces: Some lines each, with a newline between two of them, and how many there are.
+        """
+        count = sum([lines for _, lines in pieces])
         queue = self._queue
         with self._counting:
             if self._waiting_count >= self._queue_len:
                 self.dropped_count += count
                 return
             self._waiting_count += count
-        queue.append((text, count))
-        if len(queue) == 1 or self._thread is None:
+        queue.extend(pieces)
+        if len(queue) == len(pieces) or self._thread is None:
             self._wake()
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
@@ -176,13 +181,14 @@ class LineWriter:
 
     def _write(self, lines: list[bytes], count: int) -> int:
         """Write so many lines; return how many were, in whole: all, unless the system refuses."""
-        text = b"\n".join((*lines, b""))
-        if self._is_torn:  # what is there of a line must not be the beginning of the next
-            text = b"\n" + text
-        view = memoryview(text)
-        while view:
+        # What is there of a line must not be the beginning of the next.
+        pieces = [b"\n"] if self._is_torn else []
+        for line in lines:
+            pieces += (line, b"\n")
+        done_len, text_len = 0, sum(map(len, pieces))
+        while done_len < text_len:
             try:
-                view = view[os.write(self._descriptor, view) :]
+                done_len += self._write_from(pieces, done_len)
             except BlockingIOError:
                 select.select((), (self._descriptor,), (), 1.0)
                 if self._is_over:
@@ -190,18 +196,24 @@ class LineWriter:
             except OSError:  # a full disk, a pipe without reader
                 break
         whole_count = count
-        if not view:
+        if done_len == text_len:
             self._is_torn = False
-        elif len(view) == len(text):
+        elif not done_len:
             whole_count = 0
         else:
-            done = text[: len(text) - len(view)]
+            done = b"".join(pieces)[:done_len]
             whole_count = done.count(b"\n") - self._is_torn
             self._is_torn = not done.endswith(b"\n")
         if self._is_synced:
             with contextlib.suppress(OSError):
                 os.fsync(self._descriptor)
         return whole_count
+
+    def _write_from(self, pieces: list[bytes], done_len: int) -> int:
+        """Write what is not done yet; return how much the system took of it."""
+        if not done_len:  # as nearly always: all at once, and nothing is copied
+            return os.writev(self._descriptor, pieces)
+        return os.write(self._descriptor, memoryview(b"".join(pieces))[done_len:])
 
     def _reopen_if_moved(self) -> None:
         if self._path is None:

@@ -10,6 +10,8 @@ use crate::answered::AnsweredRecords;
 use crate::errors;
 
 const NAME_LEN: usize = 16;
+/// Lines of one piece: as many as are still in the fastest cache when they are copied.
+const PIECE_LEN: usize = 64;
 
 /// Spells a line in JSON for each record that was answered.
 ///
@@ -50,7 +52,7 @@ impl RecordLines {
     ///     since_epoch_s: What makes an end a time in s since the Unix epoch, when it is added.
     ///
     /// Returns:
-    ///     The lines, with a newline between two of them.
+    ///     Pieces of some lines, with a newline between two of them, and how many each has.
     ///
     /// Raises:
     ///     UsageError: Another number of names.
@@ -63,13 +65,17 @@ impl RecordLines {
         records: &AnsweredRecords,
         names: &str,
         since_epoch_s: f64,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    ) -> PyResult<Vec<(Bound<'py, PyBytes>, usize)>> {
         let records = &records.records;
         if names.len() != records.len() * NAME_LEN || !names.is_ascii() {
             return Err(errors::usage(py, "there must be 16 characters of names for each record"));
         }
-        self.lines.begin(records.len());
+        let mut pieces = Vec::with_capacity(records.len().div_ceil(PIECE_LEN));
+        let mut piece_len = 0;
         for (at, record) in records.iter().enumerate() {
+            if piece_len == 0 {
+                self.lines.begin(PIECE_LEN.min(records.len() - at));
+            }
             self.lines.add(&Answered {
                 at_s: record.ended_s + since_epoch_s,
                 took_s: record.took_s(),
@@ -78,8 +84,13 @@ impl RecordLines {
                 session: self.sessions.of(py, record.session_id)?,
                 span: record.span,
             });
+            piece_len += 1;
+            if piece_len == PIECE_LEN || at + 1 == records.len() {
+                pieces.push((PyBytes::new(py, self.lines.as_bytes()), piece_len));
+                piece_len = 0;
+            }
         }
-        Ok(PyBytes::new(py, self.lines.as_bytes()))
+        Ok(pieces)
     }
 
     /// How many pseudonyms are remembered.
