@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NoReturn, Self, TypeAlias, final
+from typing import Any, Literal, NoReturn, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -523,7 +523,7 @@ def _operation_counts() -> tuple[
 
 @final
 class _AnsweredRecords:
-    def __new__(cls) -> Self: ...
+    def __new__(cls, *, is_kept: bool = True) -> Self: ...
     def add(
         self,
         session_id: str,
@@ -534,6 +534,16 @@ class _AnsweredRecords:
         span: tuple[str, str] | None = None,
         /,
     ) -> None: ...
+    def takes(
+        self,
+        scope: dict[str, Any],
+        status: int | None,
+        sent_len: int | None,
+        begun_s: float,
+        ended_s: float,
+        error: BaseException | None,
+        /,
+    ) -> bool: ...
     def take(self) -> _AnsweredRecords: ...
     def rows(
         self,

@@ -136,6 +136,51 @@ async def test_of_a_record_that_was_answered_nothing_is_kept_but_what_its_line_s
         assert (scope.get("sage.request_id"), scope.get("sage.span")) == record[4:]
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        ({}, 200, 112, None),
+        ({**KNOWN, "sage.request_id": "named"}, 200, 112, None),
+        (KNOWN, 409, 90, None),
+        (KNOWN, 200, None, None),
+        (KNOWN, None, 112, None),
+        (KNOWN, 200, 112, ZeroDivisionError()),
+    ],
+)
+async def test_the_short_way_is_for_plain_records_alone(
+    refused: tuple[dict[str, Any], int | None, int | None, BaseException | None],
+) -> None:
+    """And not for the first of some, with which telling is to be arranged."""
+    members, status, sent_len, error = refused
+    for observers in ([Many()], []):
+        watch = Watch(app, observers)
+        plain = scope_of(**KNOWN), 200, 112, 1.0, 1.5, None
+        assert watch.takes(*plain) == (not observers)
+        if observers:
+            watch.note(*plain)
+        assert not watch.takes(scope_of(**members), status, sent_len, 2.0, 2.5, error)
+        assert watch.takes(*plain)
+        watch.tell()
+        for many in observers:
+            assert many.told == []
+            assert many.records == [[(SESSION_ID, 112, 1.0, 1.5, None, None)] * 2]
+            assert not watch.takes(*plain), "nothing is arranged"
+
+
+async def test_how_many_are_at_work_is_known_whichever_way_they_end() -> None:
+    for observers in ([Many()], []):
+        watch = Watch(app, observers)
+        for _ in range(5):
+            watch.begin(scope_of(**KNOWN))
+        ended = scope_of(**KNOWN), 200, 112, 1.0, 1.5, None
+        for count in range(4, -1, -1):
+            if not watch.takes(*ended):
+                watch.note(*ended)
+            assert watch.in_flight_count == count
+            if count == 2:
+                watch.tell()
+
+
 async def test_who_takes_no_records_is_told_of_none() -> None:
     """And where nobody takes any, nothing is kept of them."""
     many, unasking = Many(), Unasking()
@@ -144,7 +189,7 @@ async def test_who_takes_no_records_is_told_of_none() -> None:
         assert watch.begin(scope_of(**KNOWN)) is None
         assert watch.in_flight_count == 1
         watch.note(scope_of(**KNOWN), 200, 112, 1.0, 1.5, None)
-        assert (watch.in_flight_count, len(watch._records)) == (0, kept)
+        assert (watch.in_flight_count, len(watch._records.rows())) == (0, kept)
         watch.tell()
         assert watch.in_flight_count == 0
     assert many.records == [[(SESSION_ID, 112, 1.0, 1.5, None, None)]]

@@ -12,7 +12,7 @@ from sage_native.gateway.connections import SweptProtocol
 from sage_native.gateway.limits.bodies import WHOLE_KEY
 from sage_native.gateway.problems import problem
 from sage_native.gateway.watch import Watch
-from sage_native.observability.context import current_scope
+from sage_native.observability.context import scope_here
 from sage_native.observability.middleware import ROUTE_KEY
 from tests.unit.test_gateway_cycle import POST, connected, settled, whole
 
@@ -199,9 +199,9 @@ async def test_what_is_done_later_is_done_in_the_context_of_its_request() -> Non
     seen = []
 
     async def look(body: bytes) -> Answer:
-        before = current_scope.get()
+        before = scope_here()
         await asyncio.sleep(0)
-        seen.append((before is current_scope.get(), before is not None and before["path"]))
+        seen.append((before is scope_here(), before is not None and before["path"]))
         return await echoes(body)
 
     served = Served(look)
@@ -210,7 +210,7 @@ async def test_what_is_done_later_is_done_in_the_context_of_its_request() -> Non
     await asked(protocol)
     assert served.with_task == [True, False]
     assert seen == [(True, PATH)] * 2
-    assert current_scope.get() is None
+    assert scope_here() is None
 
 
 async def test_a_request_whose_trace_is_sampled_has_a_task() -> None:

@@ -17,7 +17,7 @@ from sage_native.gateway.request_nonces import StoredNonces
 from sage_native.gateway.routes.handshake import begin_complete, begin_initiate
 from sage_native.gateway.taskless import TasklessEndpoint
 from sage_native.gateway.together import MAX_COUNT
-from sage_native.observability.context import current_scope
+from sage_native.observability.context import current_scope, scope_here
 from sage_native.protocol import decode_json, encode_json
 from sage_native.sessions.naming import session_id_of
 from tests.gateways import Site, code_of, gateway_settings, open_site
@@ -352,7 +352,7 @@ async def test_what_happens_to_one_is_told_in_its_own_context(site: Site) -> Non
     told: list[tuple[object, object]] = []
 
     def hook(event: object) -> None:
-        scope = current_scope.get()
+        scope = scope_here()
         told.append((event, None if scope is None else scope["number"]))
 
     async def send(number: int, text: bytes) -> int:

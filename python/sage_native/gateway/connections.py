@@ -34,6 +34,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sage_native.gateway.at_work import AtWork
 from sage_native.gateway.cycle import Cycle
 from sage_native.gateway.endpoint import LINGERS
 from sage_native.gateway.heads import AnswerHeads, RequestHeads
@@ -99,8 +100,10 @@ class SweptProtocol(HttpToolsProtocol):
     # What is the same in all requests.
     _common: dict[str, Any] | None = None
     _framing_len = 0
-    # Who watches the requests.
+    # Who watches the requests, and what lets the log name them.
     watch: Watch | None = None
+    _named: AtWork | None = None
+    _context: Context | None = None
     # What answers a POST to a path without a task, if its request is whole.
     taskless: Mapping[bytes, TasklessEndpoint] = MappingProxyType({})
 
@@ -139,6 +142,9 @@ class SweptProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the time for the first head, or refuse the connection."""
         super().connection_made(transport)
+        if self.watch is not None:
+            self._named = AtWork()
+            self._context = self._named.context()
         self._head_since_s = self.loop.time()
         if self.place is None:
             self.place = self.places.take(self.client[0] if self.client else None)
@@ -159,6 +165,7 @@ class SweptProtocol(HttpToolsProtocol):
         if exc is None:
             self.transport.close()
         self.parser = None  # type: ignore[assignment]  # as above
+        self._named = self._context = None
         self._leave()
 
     def give_up(self) -> None:
@@ -309,13 +316,20 @@ class SweptProtocol(HttpToolsProtocol):
 
     def _start(self, cycle: Cycle) -> None:
         self._at_work = cycle
-        self.run_in_task(cycle.run(self.app))
+        context = self._context
+        if context is not None and self._named is not None:
+            self._named.cycle = cycle
+            context = context.copy()
+        self.run_in_task(cycle, cycle.run(self.app), context)
 
     def run_in_task(
-        self, coroutine: Coroutine[Any, Any, None], context: Context | None = None
+        self, cycle: Cycle, coroutine: Coroutine[Any, Any, None], context: Context | None
     ) -> None:
         """Run what answers a request, and have the server wait for it when it ends."""
-        task = self.loop.create_task(coroutine, context=context)
+        # Not by the loop, whose factory is for those that requests start.
+        task = asyncio.Task(coroutine, loop=self.loop, context=context)
+        if context is not None:
+            cycle.task = task
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 

@@ -61,6 +61,7 @@ class Cycle:
         disconnected: Whether the client is gone.
         response_started: Whether the application has begun its answer.
         response_complete: Whether it has ended it.
+        task: In which it is answered, until that is over; None if nobody watches.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Cycle:
         "response_complete",
         "response_started",
         "scope",
+        "task",
     )
 
     def __init__(
@@ -99,6 +101,7 @@ class Cycle:
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
+        self.task: asyncio.Task[None] | None = None
         self._protocol = protocol
         self._owes_continue = owes_continue
         self._has_news = body is not None
@@ -136,7 +139,9 @@ class Cycle:
         watch = self._protocol.watch
         if watch is not None and not begun_s:
             begun_s = perf_counter()
-            app = watch.begin(self.scope) or app
+            count = watch.begun_count = watch.begun_count + 1
+            if count >= watch.looks_at:
+                app = watch.look(self.scope) or app
         error = None
         try:
             result = await app(self.scope, self.receive, self.send)
@@ -149,7 +154,10 @@ class Cycle:
                 _logger.error("the application returned %r, its answer not complete", result)
                 self._fail()
         if watch is not None:
-            watch.note(self.scope, self._status, self._said_len, begun_s, perf_counter(), error)
+            noted = self.scope, self._status, self._said_len, begun_s, perf_counter(), error
+            if not watch.takes(*noted):
+                watch.note(*noted)
+            self.task = None
 
     def run_taskless(self, endpoint: TasklessEndpoint) -> None:
         """Have an endpoint answer, as ``run`` would, without a task; its request came whole."""
@@ -161,7 +169,7 @@ class Cycle:
         context = copy_context()
         traced = context.run(watch.begin, self.scope)
         if traced is not None:  # spans belong to tasks
-            self._protocol.run_in_task(self.run(traced, begun_s=begun_s), context)
+            self._protocol.run_in_task(self, self.run(traced, begun_s=begun_s), context)
             return
 
         def take(answer: Answer | None) -> None:

@@ -59,7 +59,10 @@ class Watch:
     Attributes:
         members: What every scope must have: a place for its own trace, unless it is sampled, which
             is made by whoever asks for it.
-        begun_count: How many requests have begun.
+        begun_count: How many requests have begun. Who begins one in a task of its own, in which its
+            scope is found, adds to it, and has it looked at if it is to be.
+        looks_at: The number of the next request that is to be looked at.
+        takes: Takes what ``note`` would, if nothing else is to be done; else it returns False.
     """
 
     def __init__(
@@ -78,10 +81,11 @@ class Watch:
         self._trusts = trusts
         # The number of the next request that somebody wants to see before it is answered.
         self._asks_at = NEVER if tracing is None else tracing.gap()
-        self._looks_at = self._asks_at if trusts is None else 0
+        self.looks_at = self._asks_at if trusts is None else 0
         self._ended: list[Ended] = []
-        self._records = AnsweredRecords()
         self._record_observers = tuple(one for one in self._observers if one.takes_records)
+        self._records = AnsweredRecords(is_kept=bool(self._record_observers))
+        self.takes = self._records.takes
         self._is_due = False
         self.begun_count = 0
         self._told_count = 0
@@ -93,23 +97,23 @@ class Watch:
         return self.begun_count - over_count
 
     def begin(self, scope: Scope) -> ASGIApp | None:
-        """Begin to watch a request, in the task that answers it.
+        """Begin to watch a request, in the context in which it is answered.
 
         Returns:
             What shall answer it, in a task of its own; None for whatever answers it otherwise.
         """
-        # Here and in `note` each step is one of every request: what is rare stands elsewhere.
-        count = self.begun_count = self.begun_count + 1
         current_scope.set(scope)
-        return None if count < self._looks_at else self._look(scope)
+        count = self.begun_count = self.begun_count + 1
+        return None if count < self.looks_at else self.look(scope)
 
-    def _look(self, scope: Scope) -> ASGIApp | None:
+    def look(self, scope: Scope) -> ASGIApp | None:
+        """Look at a request that has begun; as ``begin``."""
         if self._trusts is not None:
             name_request(scope, self._trusts)
         if self._tracing is not None and self.begun_count == self._asks_at:
             self._asks_at += self._tracing.gap()
             if self._trusts is None:
-                self._looks_at = self._asks_at
+                self.looks_at = self._asks_at
             if self._tracing.selects(scope):
                 return self._begin_traced(scope)
         return None
@@ -166,9 +170,6 @@ class Watch:
             name = scope.get(REQUEST_ID_KEY)
             # Who has a span has a name.
             span = None if name is None else self._end_traced(scope, status, None)
-            if not self._record_observers:
-                self._told_count += 1
-                return
             if name is None:
                 self._records.add(session_id, sent_len, begun_s, ended_s)
             else:

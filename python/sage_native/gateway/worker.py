@@ -32,6 +32,7 @@ from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
 from sage_native.gateway.metrics_app import create_metrics_app
 from sage_native.gateway.observing import Observing
 from sage_native.gateway.tls import TlsListener, tls_context
+from sage_native.observability.context import task_with_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,6 +141,7 @@ class Server(uvicorn.Server):
             for one in sockets or ()
         ]
         self.started = True
+        loop.set_task_factory(task_with_scope)  # type: ignore[arg-type]  # of any coroutine
         _spare_the_collector()
         self._sweeping = loop.create_task(sweep_for_ever(self.server_state.connections))
         self._on_ready()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from sage_native.observability.answered import AnsweredRecords
+    from sage_native.observability.context import ScopeSource
     from sage_native.observability.logging import LogOutput
     from sage_native.observability.middleware import Ended, Scope
     from sage_native.observability.pseudonyms import Pseudonyms
@@ -50,7 +51,7 @@ class RequestLog:
         self._record_lines = RecordLines(pseudonyms, level=self._records_level)
         self._takes = {level: log_output.takes(level) for level in ("debug", "info", "error")}
 
-    def begin(self, request: ObservedRequest) -> Token[Scope | None]:
+    def begin(self, request: ObservedRequest) -> Token[Scope | ScopeSource | None]:
         """Have every line name the request."""
         return current_scope.set(request.scope)
 
@@ -66,7 +67,7 @@ class RequestLog:
             level = self._level_of(route)
         if self._takes[level]:
             self._write(level, request, route)
-        current_scope.reset(cast("Token[Scope | None]", state))
+        current_scope.reset(cast("Token[Scope | ScopeSource | None]", state))
 
     def finish_many(self, ended: Sequence[Ended]) -> None:
         """Write the lines of requests that are over; what is bound inside them is not in these.

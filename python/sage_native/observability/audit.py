@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sage_native import events
-from sage_native.observability.context import current_scope
+from sage_native.observability.context import scope_here
 from sage_native.observability.middleware import SESSION_KEY, request_id_of, route_of
 from sage_native.observability.redaction import printable
 from sage_native.observability.writer import LineWriter
@@ -94,7 +94,7 @@ class AuditLog:
         self._writer.close()
 
     def _add_request(self, line: dict[str, object]) -> None:
-        scope = current_scope.get()
+        scope = scope_here()
         if scope is None:
             return
         line["request_id"] = request_id_of(scope)

@@ -2,19 +2,64 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from typing import TYPE_CHECKING
+import asyncio
+from abc import ABC, abstractmethod
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Coroutine, Mapping, MutableMapping
     from contextvars import Token
-    from typing import Any
+    from typing import TypeAlias
 
-__all__ = ["bind", "bound", "current_scope", "unbind"]
+    Scope: TypeAlias = MutableMapping[str, Any]
 
-current_scope: ContextVar[MutableMapping[str, Any] | None] = ContextVar("sage_scope", default=None)
-"""The ASGI scope of the request that is being answered."""
+__all__ = [
+    "ScopeSource",
+    "bind",
+    "bound",
+    "current_scope",
+    "scope_here",
+    "task_with_scope",
+    "unbind",
+]
+
+
+class ScopeSource(ABC):
+    """Tells which request is at work, where several follow each other and none is named by itself.
+
+    A context variable that is set for each request costs it two microseconds; one that is set for
+    each connection, nothing.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def scope_here(self) -> Scope | None:
+        """Return the scope of the request that is answered by what runs now; None if none is."""
+
+
+current_scope: ContextVar[Scope | ScopeSource | None] = ContextVar("sage_scope", default=None)
+"""The ASGI scope of the request that is being answered, or who knows it: see `scope_here`."""
 _bound: ContextVar[Mapping[str, object] | None] = ContextVar("sage_bound", default=None)
+
+
+def scope_here() -> Scope | None:
+    """Return the ASGI scope of the request that is being answered here; None if none is."""
+    held = current_scope.get()
+    return held.scope_here() if isinstance(held, ScopeSource) else held
+
+
+def task_with_scope(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, Any],
+    **options: Any,  # noqa: ANN401 - whatever `asyncio.Task` takes
+) -> asyncio.Task[Any]:
+    """Make a task that belongs to the request in which it is made: a task factory of a loop."""
+    if options.get("context") is None and isinstance(current_scope.get(), ScopeSource):
+        context = options["context"] = copy_context()
+        context.run(current_scope.set, scope_here())
+    return asyncio.Task(coroutine, loop=loop, **options)
 
 
 def bind(**fields: object) -> Token[Mapping[str, object] | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sage_native.observability.context import bound, current_scope
+from sage_native.observability.context import bound, scope_here
 from sage_native.observability.middleware import request_id_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _spelled(value: Value) -> str:
 def context() -> dict[str, object]:
     """Return what every line of this moment says: its request, its span, and what is bound."""
     fields: dict[str, object] = {}
-    scope = current_scope.get()
+    scope = scope_here()
     if scope is not None:
         fields["request_id"] = request_id_of(scope)
     add_span(fields)

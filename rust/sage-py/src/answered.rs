@@ -1,25 +1,37 @@
 //! Records that were answered, kept until whoever watches is told of them.
 
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
 use sage_core::answered::{AnsweredRecord, AnsweredRecords as Records};
 
 use crate::numbers::Whole;
+
+/// As `sage_native.observability.middleware` has them.
+const SESSION_KEY: &str = "sage.session";
+const REQUEST_ID_KEY: &str = "sage.request_id";
+const RECORD_STATUS: u64 = 200;
 
 /// Session id, length of the answer, begin and end, name of the request, ids of its trace and span.
 type Row<'a> = (&'a str, u64, f64, f64, Option<&'a str>, Option<(&'a str, &'a str)>);
 
 /// Records that were answered, in the order in which they were added.
+///
+/// Args:
+///     is_kept: Keep what is added; else it is counted and forgotten.
 #[pyclass(module = "sage_native._native", name = "_AnsweredRecords")]
-#[derive(Default)]
 pub struct AnsweredRecords {
     pub records: Records,
+    is_kept: bool,
+    forgotten_count: usize,
 }
 
 #[pymethods]
 impl AnsweredRecords {
     #[new]
-    fn new() -> Self {
-        Self::default()
+    #[pyo3(signature = (*, is_kept=true))]
+    fn new(is_kept: bool) -> Self {
+        Self { records: Records::default(), is_kept, forgotten_count: 0 }
     }
 
     /// Add one.
@@ -43,6 +55,10 @@ impl AnsweredRecords {
         name: Option<&str>,
         span: Option<(String, String)>,
     ) {
+        if !self.is_kept {
+            self.forgotten_count += 1;
+            return;
+        }
         self.records.add(&AnsweredRecord {
             session_id,
             sent_len: sent_len.0,
@@ -53,9 +69,60 @@ impl AnsweredRecords {
         });
     }
 
+    /// Add one that was answered with 200 and has no name, if it is not the first that is kept.
+    ///
+    /// Args:
+    ///     scope: The scope of its request. It is a record if its session stands there.
+    ///     status: What was answered.
+    ///     sent_len: The length of the answer.
+    ///     begun_s: When it began, in s on any clock.
+    ///     ended_s: When it was over.
+    ///     error: What was raised.
+    ///
+    /// Returns:
+    ///     Whether it was added.
+    ///
+    /// Cost: about 0.1 µs.
+    #[pyo3(signature = (scope, status, sent_len, begun_s, ended_s, error, /))]
+    fn takes(
+        &mut self,
+        scope: &Bound<'_, PyDict>,
+        status: Option<Whole>,
+        sent_len: Option<Whole>,
+        begun_s: f64,
+        ended_s: f64,
+        error: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let py = scope.py();
+        let (Some(Whole(RECORD_STATUS)), Some(Whole(sent_len)), None) = (status, sent_len, error) else {
+            return Ok(false);
+        };
+        if self.is_kept && self.records.is_empty() || scope.contains(intern!(py, REQUEST_ID_KEY))? {
+            return Ok(false);
+        }
+        let Some(session_id) = scope.get_item(intern!(py, SESSION_KEY))? else {
+            return Ok(false);
+        };
+        if self.is_kept {
+            let session_id = session_id.cast::<PyString>()?.to_str()?;
+            self.records.add(&AnsweredRecord {
+                session_id,
+                sent_len,
+                begun_s,
+                ended_s,
+                name: None,
+                span: None,
+            });
+        } else {
+            self.forgotten_count += 1;
+        }
+        Ok(true)
+    }
+
     /// Take all of them out of here, into another such object.
     fn take(&mut self) -> Self {
-        Self { records: self.records.take() }
+        let forgotten_count = std::mem::take(&mut self.forgotten_count);
+        Self { records: self.records.take(), is_kept: self.is_kept, forgotten_count }
     }
 
     /// Return all of them, a tuple of what ``add`` took for each.
@@ -81,10 +148,10 @@ impl AnsweredRecords {
     }
 
     fn __len__(&self) -> usize {
-        self.records.len()
+        self.records.len() + self.forgotten_count
     }
 
     fn __repr__(&self) -> String {
-        format!("<{} answered records>", self.records.len())
+        format!("<{} answered records>", self.__len__())
     }
 }

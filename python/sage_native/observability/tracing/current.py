@@ -13,7 +13,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sage_native.observability.context import current_scope
+from sage_native.observability.context import scope_here
 
 if TYPE_CHECKING:
     from typing import Self
@@ -94,7 +94,7 @@ def current_request_trace() -> RequestTrace | None:
     """Return the trace of the request that is at work here; None outside of requests with one."""
     trace = request_trace.get()
     if trace is None:
-        scope = current_scope.get()
+        scope = scope_here()
         if scope is not None and TRACE_KEY in scope:
             trace = scope[TRACE_KEY]
             if trace is None:
