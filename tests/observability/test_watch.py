@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import weakref
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import get_current_span
 
 from sage_native.gateway.watch import Watch
 from sage_native.observability.answered import ended_of
@@ -279,6 +281,28 @@ async def test_the_span_of_a_traced_request_ends_with_it() -> None:
     assert (scopes[1]["sage.span"], scopes[1]["sage.request_id"]) == (ids[1], names[1])
     for one in spans:
         assert one.attributes["sage.listener"] == "admin"
+
+
+async def test_a_span_ends_when_its_request_does_however_late_that_is_told() -> None:
+    """Also one that somebody has taken hold of."""
+    with receiver() as taker:
+        with start_tracing(taker.url) as tracing:
+            watch = Watch(app, [Many()], tracing=TracingObserver(tracing))
+            for name in ("", "held"):
+                scope = scope_of(**KNOWN)
+                context = copy_context()
+                context.run(watch.begin, scope)
+                if name:
+                    context.run(get_current_span).set_attribute("app.name", name)
+                assert watch.in_flight_count == 1
+                watch.note(scope, 200, 112, 1.0, 1.5, None)
+                assert watch.in_flight_count == 0
+            over_ns = time.time_ns()
+            await asyncio.sleep(0.002)
+            watch.tell()
+        spans = taker.spans()
+    assert [one.attributes.get("app.name") for one in spans] == [None, "held"]
+    assert all(0 < one.end_ns <= over_ns for one in spans)
 
 
 async def test_who_has_to_do_with_another_trace_goes_through_the_middleware() -> None:

@@ -19,7 +19,6 @@ from benches.ratios.interleave import MAX_SLICE_NS, Interleaved, Slice, fit, tim
 from benches.ratios.memory import Footprint, footprint_of
 from benches.ratios.results import Cost, Result, Run
 from benches.ratios.rows import all_rows
-from benches.ratios.rows.observability import Unbroken
 from benches.ratios.rows.replay import Load
 from benches.ratios.run import Effort, measure_rows
 from benches.ratios.sides import Row, Side, always, in_turn
@@ -411,10 +410,3 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for option in (["--rows", "17"], ["--json", str(path)]):
         with pytest.raises(SystemExit, match="wants the whole table"):
             command.main([*option, "--write-docs"])
-
-
-def test_a_clock_that_counts_what_passes_between_slices() -> None:
-    times = iter([100, 130, 150, 190, 1000, 1001])
-    clock = Unbroken(lambda: next(times))
-    slices = [-clock() + clock() for _ in range(3)]
-    assert slices == [30, 60, 811]

@@ -154,9 +154,10 @@ class Cycle:
                 _logger.error("the application returned %r, its answer not complete", result)
                 self._fail()
         if watch is not None:
-            noted = self.scope, self._status, self._said_len, begun_s, perf_counter(), error
-            if not watch.takes(*noted):
-                watch.note(*noted)
+            ended_s = perf_counter()
+            scope, status, said_len = self.scope, self._status, self._said_len
+            if not watch.takes(scope, status, said_len, begun_s, ended_s, error):
+                watch.note(scope, status, said_len, begun_s, ended_s, error)
             self.task = None
 
     def run_taskless(self, endpoint: TasklessEndpoint) -> None:

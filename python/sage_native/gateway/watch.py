@@ -12,6 +12,7 @@ goes through a `RequestMiddleware`.
 from __future__ import annotations
 
 import asyncio
+from time import time_ns
 from typing import TYPE_CHECKING, Final
 
 from sage_native.events import report
@@ -83,6 +84,8 @@ class Watch:
         self._asks_at = NEVER if tracing is None else tracing.gap()
         self.looks_at = self._asks_at if trusts is None else 0
         self._ended: list[Ended] = []
+        # Requests whose span has to be ended, and when they were over, in ns since the epoch.
+        self._traced_ones: list[tuple[Ended, int]] = []
         self._record_observers = tuple(one for one in self._observers if one.takes_records)
         self._records = AnsweredRecords(is_kept=bool(self._record_observers))
         self.takes = self._records.takes
@@ -93,8 +96,8 @@ class Watch:
     @property
     def in_flight_count(self) -> int:
         """Return how many requests have begun and are not over, or were a moment ago."""
-        over_count = self._told_count + len(self._ended) + len(self._records)
-        return self.begun_count - over_count
+        untold_count = len(self._ended) + len(self._records) + len(self._traced_ones)
+        return self.begun_count - self._told_count - untold_count
 
     def begin(self, scope: Scope) -> ASGIApp | None:
         """Begin to watch a request, in the context in which it is answered.
@@ -130,19 +133,6 @@ class Watch:
         scope[_SPAN_KEY] = span
         return self._app
 
-    def _end_traced(
-        self, scope: Scope, status: int | None, error: BaseException | None
-    ) -> tuple[str, str] | None:
-        """End the span of a request, if it has one; return what its line says of it."""
-        span = scope.pop(_SPAN_KEY, None)
-        if span is not None and self._tracing is not None:
-            try:
-                self._tracing.end_alone(span, scope, status, error)
-            except Exception as trouble:  # noqa: BLE001 - as above
-                report(self._tracing, trouble, _IGNORED)
-        ids: tuple[str, str] | None = scope.get(SPAN_KEY)
-        return ids
-
     def note(  # noqa: PLR0913, PLR0917 - a tuple of them would be made for each record and taken apart
         self,
         scope: Scope,
@@ -162,25 +152,43 @@ class Watch:
             ended_s: When it was over.
             error: What the application raised.
         """
-        session_id = scope.get(SESSION_KEY)
-        if session_id is None or status != RECORD_STATUS or sent_len is None or error is not None:
-            self._end_traced(scope, status, error)
-            self._ended.append((scope, status, sent_len, begun_s, ended_s, error))
+        ended = scope, status, sent_len, begun_s, ended_s, error
+        if _SPAN_KEY in scope:  # as rare as it is, it would find nothing in a cache
+            self._traced_ones.append((ended, time_ns()))
         else:
-            name = scope.get(REQUEST_ID_KEY)
-            # Who has a span has a name.
-            span = None if name is None else self._end_traced(scope, status, None)
-            if name is None:
-                self._records.add(session_id, sent_len, begun_s, ended_s)
-            else:
-                self._records.add(session_id, sent_len, begun_s, ended_s, name, span)
+            self._sort(ended)
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(LATE_S, self.tell)
 
+    def _sort(self, ended: Ended) -> None:
+        """Keep what observers are to be told of a request."""
+        scope, status, sent_len, begun_s, ended_s, error = ended
+        session_id = scope.get(SESSION_KEY)
+        if session_id is None or status != RECORD_STATUS or sent_len is None or error is not None:
+            self._ended.append(ended)
+        else:
+            name, span = scope.get(REQUEST_ID_KEY), scope.get(SPAN_KEY)
+            self._records.add(session_id, sent_len, begun_s, ended_s, name, span)
+
+    def _end_traced(self) -> None:
+        """End the spans of requests that are over, which their lines name."""
+        traced, self._traced_ones = self._traced_ones, []
+        for ended, ended_ns in traced:
+            scope, status, _, _, _, error = ended
+            span = scope.pop(_SPAN_KEY)
+            assert self._tracing is not None  # noqa: S101 - who else has begun it
+            try:
+                self._tracing.end_alone(span, scope, status, error, ended_ns=ended_ns)
+            except Exception as trouble:  # noqa: BLE001 - as above
+                report(self._tracing, trouble, _IGNORED)
+            self._sort(ended)
+
     def tell(self) -> None:
         """Tell the observers of what has ended since the last time."""
         self._is_due = False
+        if self._traced_ones:
+            self._end_traced()
         ended, self._ended = self._ended, []
         records = self._records.take()
         self._told_count += len(ended) + len(records)

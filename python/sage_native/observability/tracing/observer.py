@@ -116,6 +116,8 @@ class TracingObserver:
         scope: MutableMapping[str, Any],
         status: int | None,
         error: BaseException | None,
+        *,
+        ended_ns: int,
     ) -> None:
         """End it, once the request is over.
 
@@ -124,13 +126,14 @@ class TracingObserver:
             scope: The scope of its request, which is told the ids of the span.
             status: What was answered, if anything was.
             error: What the application raised.
+            ended_ns: When the request was over, in ns since the epoch.
         """
         # Formatting them as numbers takes twice as long.
         scope[SPAN_KEY] = (
             span.trace_id.to_bytes(16, "big").hex(),
             span.span_id.to_bytes(8, "big").hex(),
         )
-        span.ended(outcome_of(scope, status, error))
+        span.ended(outcome_of(scope, status, error), ended_ns)
 
     def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:
         """Decide about a request's trace, and begin its span if it is sampled."""

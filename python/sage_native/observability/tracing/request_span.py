@@ -77,16 +77,16 @@ class RequestSpan(RequestTrace, Span):
         self.makes = makes
         self._holding = threading.Lock()
 
-    def ended(self, outcome: Outcome) -> None:
-        """End it, as `finish` says."""
+    def ended(self, outcome: Outcome, ended_ns: int | None = None) -> None:
+        """End it, as `finish` says: at a time in ns since the epoch, or now."""
         with self._holding:
             if self._whole is None:
-                self._ended_ns = time_ns()
+                self._ended_ns = time_ns() if ended_ns is None else ended_ns
                 self._outcome = outcome
         if self._whole is None:
             self.makes.add(self)
         else:
-            finish(self._whole, self._begun, outcome)
+            finish(self._whole, self._begun, outcome, ended_ns)
 
     def readable(self) -> ReadableSpan:
         """Return what an exporter takes, once it has ended."""
@@ -212,13 +212,20 @@ class RequestSpan(RequestTrace, Span):
             return self._whole
 
 
-def finish(span: Span, begun: Begun, outcome: Outcome) -> None:
-    """Say how a request went, and end its span, of whatever kind it is."""
+def finish(span: Span, begun: Begun, outcome: Outcome, ended_ns: int | None = None) -> None:
+    """Say how a request went, and end its span, of whatever kind it is.
+
+    Args:
+        span: The span.
+        begun: What was known of the request when it came.
+        outcome: What has become of it.
+        ended_ns: When, in ns since the epoch; now if it is left out.
+    """
     if isinstance(span, RequestSpan):
-        span.ended(outcome)
+        span.ended(outcome, ended_ns)
         return
     span.update_name(outcome.name(begun))
     if outcome.trouble is not None:
         span.set_status(_FAILED)
     span.set_attributes(outcome.attributes())
-    span.end()
+    span.end(ended_ns)
