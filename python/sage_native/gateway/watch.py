@@ -2,7 +2,7 @@
 
 An answer costs a worker some thirty microseconds, and a coroutine around the application, with two
 calls for each observer, would be a fifth of that. So the server notes what a request was, in one
-tuple, and observers are told of all that ended in the last hundredth of a second, one after the
+tuple, and observers are told of all that ended in the last fiftieth of a second, one after the
 other: what is done many times in a row is done in half the time. Records that were answered are
 noted natively, without their scope (`AnsweredRecords`). A request whose trace is sampled
 has a span that is current until its task ends; only one that has to do with somebody else's trace
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
-LATE_S: Final = 0.01
+LATE_S: Final = 0.02
 """How much later than its end observers are told of a request."""
 _SPAN_KEY: Final = "sage.request_span"
 """In the scope: the span that is begun here and ended here."""

@@ -36,6 +36,7 @@ from sage_native.observability.context import task_with_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from starlette.types import ASGIApp
 
@@ -49,6 +50,7 @@ SOURCE_VARIABLE = "SAGE_NATIVE_SERVE"
 
 KEEP_ALIVE_S = 75
 """How long a connection may rest between requests: longer than proxies keep theirs."""
+TICK_S = 1.0
 RESERVED_FILES = 256
 """Files of a worker beside its connections and those to what is behind: store, siblings and all."""
 COLLECT_AFTER = 10_000
@@ -127,6 +129,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
         self._sweeping: asyncio.Task[None] | None = None
+        self._hurry: Callable[[], object] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections at the sockets."""
@@ -145,6 +148,25 @@ class Server(uvicorn.Server):
         _spare_the_collector()
         self._sweeping = loop.create_task(sweep_for_ever(self.server_state.connections))
         self._on_ready()
+
+    async def main_loop(self) -> None:
+        """Serve until told to stop; look once a second for what the time is.
+
+        uvicorn looks ten times, which is most of what a worker does that is not asked.
+        """
+        stopping = asyncio.Event()
+        self._hurry = functools.partial(
+            asyncio.get_running_loop().call_soon_threadsafe, stopping.set
+        )
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), TICK_S)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; called for a signal."""
+        super().handle_exit(sig, frame)
+        if self._hurry is not None:
+            self._hurry()
 
     def _protocol(self) -> SweptProtocol:
         protocol: SweptProtocol = self.config.http_protocol_class(  # type: ignore[assignment,call-arg]

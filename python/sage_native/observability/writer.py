@@ -2,7 +2,7 @@
 
 ::
 
-    loop, threads ──append──▶ queue ──every 10 ms──▶ thread ──write──▶ file, pipe, terminal
+    loop, threads ──append──▶ queue ──10 to 50 ms──▶ thread ──write──▶ file, pipe, terminal
 
 Whoever logs never waits for a disk or for the reader of a pipe. When the queue is full lines are
 dropped and counted, and the first line that gets through again says how many. A file is opened
@@ -11,9 +11,9 @@ end at the end of a line and are written to the end of the file, so that several
 one.
 
 The thread is woken when the queue was empty, and then waits for what else comes: in a busy process
-it wakes a hundred times a second and not for each line. Whenever it wakes it takes the interpreter
-lock from those who answer requests. So it sleeps on as long as there was something each time, and
-waits to be woken once there was nothing.
+it wakes twenty times a second and not for each line. Whenever it wakes, and after each call of the
+system, it takes the interpreter lock from those who answer requests. So it sleeps on as long as
+there was something each time, and waits to be woken once there was nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ __all__ = ["LineWriter", "dropped_count"]
 QUEUE_LEN: Final = 8192
 """Lines that may wait."""
 GATHER_S: Final = 0.01
+"""How long the first line after a pause waits for others."""
+BUSY_GATHER_S: Final = 0.05
+"""How long lines wait for others while there are some all the time."""
 IDLE_S: Final = 0.5
 CLOSE_S: Final = 2.0
 """How long `LineWriter.close` waits for a reader that takes nothing."""
@@ -114,6 +117,7 @@ class LineWriter:
         """Wait until all that was appended before is written; return whether it was."""
         deadline_s = time.monotonic() + timeout_s
         while self._queue:
+            self._hurries.set()
             self._wake()
             if time.monotonic() >= deadline_s or self._is_over:
                 return False
@@ -124,6 +128,7 @@ class LineWriter:
         """Write what waits, for two seconds at most, and let the file go."""
         self.flush()
         self._is_over = True
+        self._hurries.set()
         self._wanted.set()
         thread = self._thread
         if thread is not None:
@@ -137,6 +142,7 @@ class LineWriter:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._wanted = threading.Event()
+        self._hurries = threading.Event()
         self._is_over = False
 
     def _wake(self) -> None:
@@ -154,10 +160,15 @@ class LineWriter:
             self._wanted.wait(IDLE_S)
             self._wanted.clear()
             if self._queue:
-                time.sleep(GATHER_S)
+                self._gather(GATHER_S)
                 while self._queue and not self._is_over:
                     self._drain()
-                    time.sleep(GATHER_S)
+                    self._gather(BUSY_GATHER_S)
+
+    def _gather(self, wait_s: float) -> None:
+        """Wait for more lines, unless somebody waits for those that are there."""
+        self._hurries.wait(wait_s)
+        self._hurries.clear()
 
     def _drain(self) -> None:
         queue = self._queue
