@@ -3,8 +3,9 @@
 * *Row 20*: a record of 64 bytes at a gateway that writes a line for each request, counts and
   measures it and traces every hundredth, beside the same gateway in which none of that was even
   started. CPU time as in rows 15 and 16, until lines are written and metrics are counted, which
-  comes after the requests that they tell of; a slice is as long as two or three tellings. Spans are sent
-  every two seconds, which a slice rarely sees: some 4 µs each, for one request in a hundred.
+  comes after the requests that they tell of; a slice is as long as two or three tellings. Spans
+  are sent every two seconds, which a slice rarely sees: some 4 µs each, for one request in a
+  hundred.
 * *Row 21*: a batch of 1,000 in one call of the native module while it counts, beside the same call
   while it does not.
 """
