@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerSpan", "begin_alone"]
 
+_EMPTY = Context()
+
 
 class ServerSpan:
     """A span that has begun, and is current until it ends.
@@ -101,7 +103,8 @@ def begin_alone(spans: RequestSpans, scope: Scope, listener: str) -> RequestSpan
     # As `Begun` itself would, without a function of Python's.
     begun = tuple.__new__(Begun, (scope["method"], scheme, version, listener, request_id_of(scope)))
     span = scope[TRACE_KEY] = RequestSpan(begun, spans)
-    context_api.attach(set_span_in_context(span))
+    # A task of a request begins with nothing of OpenTelemetry's that would have to be kept.
+    context_api.attach(set_span_in_context(span, _EMPTY))
     return span
 
 
