@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sage_native.exceptions import AuthenticationError, CapacityError
+from sage_native.exceptions import AuthenticationError, CapacityError, StorageError
 from sage_native.storage.contract.made import ALICE, BOB, did_record, row, wrapped
 from sage_native.storage.sqlite import SqliteStorage, room
 from sage_native.storage.sqlite.room import Room
@@ -185,3 +185,44 @@ async def test_who_is_revoked_here_stores_nothing_more(storage: SqliteStorage) -
     with pytest.raises(AuthenticationError):
         await sessions.create(of(ALICE), client_limit=9, unless_revoked=True)
     assert await sessions.count() == 1
+
+
+async def test_what_was_counted_in_a_transaction_that_was_undone_is_forgotten(
+    storage: SqliteStorage,
+) -> None:
+    sessions, writer = storage.sessions(STORE), storage._writer
+    for _ in range(3):
+        await sessions.create(of(ALICE), client_limit=3)
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    deleted_counts = []
+
+    def delete(connection: sqlite3.Connection) -> None:
+        if deleted_counts:  # it is tried alone, and the disk is as full as before
+            raise full
+        deleted_counts.append(connection.execute("DELETE FROM sessions").rowcount)
+
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("ROLLBACK")  # as SQLite does by itself
+        raise full
+
+    outcomes = await asyncio.gather(
+        writer.ask_alone(delete),
+        sessions.create(of(ALICE), client_limit=3),
+        writer.ask_alone(fill),
+        return_exceptions=True,
+    )
+    assert deleted_counts == [3]
+    assert [type(one) for one in outcomes] == [StorageError, CapacityError, StorageError]
+    assert await sessions.count() == 3
+
+
+async def test_who_has_no_limit_takes_room_from_who_has(storage: SqliteStorage) -> None:
+    sessions = storage.sessions(STORE)
+    await sessions.create(of(ALICE), client_limit=2)
+    outcomes = await asyncio.gather(
+        sessions.create(of(ALICE)),
+        sessions.create(of(ALICE), client_limit=2),
+        return_exceptions=True,
+    )
+    assert [type(one) for one in outcomes] == [type(None), CapacityError]

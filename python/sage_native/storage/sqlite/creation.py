@@ -87,13 +87,10 @@ def _refusals(
     connection: sqlite3.Connection, store_name: str, wanted: Sequence[Creation], room: Room
 ) -> _Answers:
     """Say who is revoked, and who has no room; None for the others."""
-    clients = Counter(
-        one.row.session.client_did
-        for one in wanted
-        if one.unless_revoked or one.client_limit is not None
-    )
+    # All of them: one that has no limit takes room from those that have.
+    clients = Counter(one.row.session.client_did for one in wanted)
     limits = [one.client_limit for one in wanted if one.client_limit is not None]
-    if not clients or (
+    if not (limits or any(one.unless_revoked for one in wanted)) or (
         len(clients) <= MOST_ASKED
         and room.is_free(connection, store_name, clients, min(limits, default=None))
     ):

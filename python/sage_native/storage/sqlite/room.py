@@ -5,7 +5,8 @@ more than to insert the next. But only insertions make a count grow. Those of th
 added as they are made, and SQLite tells, in the transaction that inserts, whether any other
 connection has committed since. So a count that was asked once is the most that there can be: less
 if sessions were deleted here, or an insertion was undone. What still fits is known to fit, and
-whatever does not fit is counted anew.
+whatever does not fit is counted anew. One count may be too low: that of a transaction which had
+deleted before it counted, and was undone. So when one is undone, all are forgotten.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ class Room:
         for client_did in client_dids:
             if client_did in most:
                 most[client_did] += 1
+
+    def forget(self) -> None:
+        """Have all counted anew."""
+        self._of = (None, 0)
 
     def _has_room(self, new: Mapping[str, int], limit: int) -> bool:
         # Of whom nothing is known stands nowhere, and has no room.

@@ -95,6 +95,7 @@ class SqliteSessionStore(SessionStore):
         self._writer = writer
         self._reader = reader
         self._room = Room()
+        writer.on_undone.append(self._room.forget)
 
     async def create(
         self, row: SessionRow, *, client_limit: int | None = None, unless_revoked: bool = False

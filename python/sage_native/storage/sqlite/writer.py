@@ -34,7 +34,9 @@ from sage_native.storage.sqlite.worker import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from sage_native.storage.sqlite.connection import WatchedFile
 
 __all__ = ["Writer"]
 
@@ -51,9 +53,18 @@ class _UndoneError(Exception):
 
 
 class Writer(Worker):
-    """Answers questions that change something."""
+    """Answers questions that change something.
+
+    Attributes:
+        on_undone: Who is called, in the thread, when a transaction was undone: whatever was learnt
+            inside it may be wrong. It must not raise.
+    """
 
     _contended_until_s = 0.0
+
+    def __init__(self, file: WatchedFile, *, label: str, timeout_s: float) -> None:
+        self.on_undone: list[Callable[[], object]] = []
+        super().__init__(file, label=label, timeout_s=timeout_s)
 
     def _answer(self, questions: list[Question]) -> None:
         try:
@@ -85,6 +96,8 @@ class Writer(Worker):
             for question in asked:
                 question.answer = UNANSWERED
             self._abandon(connection)
+            for forget in self.on_undone:
+                forget()
             self._file.close_after(error.error if isinstance(error, _UndoneError) else error)
             raise
         for question in asked:
