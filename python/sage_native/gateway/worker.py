@@ -158,9 +158,13 @@ class Server(uvicorn.Server):
         self._hurry = functools.partial(
             asyncio.get_running_loop().call_soon_threadsafe, stopping.set
         )
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), TICK_S)
+        try:
+            while not await self.on_tick(0):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), TICK_S)
+        finally:
+            # Signals may come as long as the process lives, and the loop is closed before that.
+            self._hurry = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; called for a signal."""
