@@ -15,7 +15,7 @@ from opentelemetry.trace import get_current_span
 
 from sage_native.gateway.watch import Watch
 from sage_native.observability.answered import ended_of
-from sage_native.observability.context import current_scope
+from sage_native.observability.context import bind, bound, current_scope
 from sage_native.observability.middleware import RequestMiddleware
 from sage_native.observability.tracing import TracingObserver, start_tracing, trace_ids
 from sage_native.observability.tracing.gaps import NEVER, draw_gap
@@ -113,6 +113,30 @@ async def test_observers_are_told_of_all_that_ended_at_once() -> None:
     async with asyncio.timeout(20):
         while len(many.told) == 1:
             await asyncio.sleep(0.001)
+
+
+async def test_observers_are_told_in_the_context_of_no_request() -> None:
+    seen: list[tuple[object, dict[str, object]]] = []
+
+    class Looking(Many):
+        def finish_many(self, ended: Sequence[Ended]) -> None:
+            super().finish_many(ended)
+            seen.append((current_scope.get(), dict(bound())))
+
+    watch = Watch(app, [Looking()])
+
+    async def request() -> None:
+        scope = scope_of()
+        watch.begin(scope)
+        bind(did="did:sage:alice")
+        watch.note(scope, 404, 10, 1.0, 1.5, None)
+
+    for _ in range(2):
+        await asyncio.create_task(request())
+    async with asyncio.timeout(20):
+        while not seen:
+            await asyncio.sleep(0.001)
+    assert seen == [(None, {})]
 
 
 async def test_of_a_record_that_was_answered_nothing_is_kept_but_what_its_line_says() -> None:
