@@ -195,7 +195,7 @@ async def test_what_was_counted_in_a_transaction_that_was_undone_is_forgotten(
         await sessions.create(of(ALICE), client_limit=3)
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
-    deleted_counts = []
+    deleted_counts: list[int] = []
 
     def delete(connection: sqlite3.Connection) -> None:
         if deleted_counts:  # it is tried alone, and the disk is as full as before

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sage_native.gateway.confirmations import Confirmation
 from sage_native.gateway.connections import SweptProtocol
+from sage_native.gateway.together import Together
 from sage_native.gateway.watch import Watch
 from sage_native.observability.context import bind, bound, scope_here, task_with_scope
 from tests.unit.test_gateway_cycle import POST, connected, settled, whole
@@ -110,6 +112,32 @@ async def test_what_outlives_its_request_is_not_taken_for_the_next_one() -> None
     protocol.data_received(SECOND)
     await settled()
     assert seen == [("outside", None), ("task", "/a"), ("own", "/b")]
+
+
+@pytest.mark.usefixtures("_inheriting")
+async def test_what_is_worked_on_together_and_later_is_of_the_request_that_asked() -> None:
+    seen: list[str | None] = []
+
+    async def later() -> None:
+        seen.append(path_here())
+
+    def work(gathered: list[Confirmation]) -> None:
+        seen.append(path_here())
+        for asked in gathered:
+            seen.append(asked.context.run(path_here))
+            together.do_later(asked, later())
+
+    together = Together(work)
+
+    async def look(_path: str) -> None:
+        is_told = asyncio.Event()
+        together.add(Confirmation(b"", lambda *_: None))
+        asyncio.get_running_loop().call_later(0.005, is_told.set)
+        await is_told.wait()
+
+    opened(look).data_received(POST)
+    await settled()
+    assert seen == [None, "/a", "/a"]
 
 
 async def test_a_callback_is_of_the_request_at_work_until_that_is_answered() -> None:

@@ -5,13 +5,13 @@ One that waits in another worker is handed over to him.
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import AuthenticationError
 from sage_native.gateway.answers import NO_CONTENT
 from sage_native.gateway.siblings import CONFIRMATION
 from sage_native.gateway.together import Asked, Together
+from sage_native.observability.context import context_here
 from sage_native.protocol import decode_json
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Confirmation(Asked):
     __slots__ = ("session", "text")
 
     def __init__(self, text: bytes, done: Done) -> None:
-        super().__init__(done, copy_context())
+        super().__init__(done, context_here())
         self.text = text
         self.session: Session | None = None
 

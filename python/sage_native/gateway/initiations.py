@@ -13,13 +13,13 @@ is that of docs/protocol.md, "Order of work on M1".
 from __future__ import annotations
 
 import time
-from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from sage_native.exceptions import AuthenticationError, OverloadedError
 from sage_native.gateway.answers import json_answer
 from sage_native.gateway.taskless import placed
 from sage_native.gateway.together import Asked, Together
+from sage_native.observability.context import context_here
 from sage_native.protocol import authenticate_many, decode_json, encode_json
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Initiation(Asked):
         arrived_s: float | None,
         done: Done,
     ) -> None:
-        super().__init__(done, copy_context())
+        super().__init__(done, context_here())
         self.request = request
         self.client_did = client_did
         self.keys = keys

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, MutableMapping
-    from contextvars import Token
+    from contextvars import Context, Token
     from typing import TypeAlias
 
     Scope: TypeAlias = MutableMapping[str, Any]
@@ -18,6 +18,7 @@ __all__ = [
     "ScopeSource",
     "bind",
     "bound",
+    "context_here",
     "current_scope",
     "scope_here",
     "task_with_scope",
@@ -50,6 +51,18 @@ def scope_here() -> Scope | None:
     return held.scope_here() if isinstance(held, ScopeSource) else held
 
 
+def context_here() -> Context:
+    """Return a copy of this context which belongs to the request that is answered here.
+
+    For what goes on elsewhere: in a callback of the loop, or a task that is given a context.
+    """
+    context = copy_context()
+    held = current_scope.get()
+    if isinstance(held, ScopeSource):
+        context.run(current_scope.set, held.scope_here())
+    return context
+
+
 def task_with_scope(
     loop: asyncio.AbstractEventLoop,
     coroutine: Coroutine[Any, Any, Any],
@@ -57,8 +70,7 @@ def task_with_scope(
 ) -> asyncio.Task[Any]:
     """Make a task that belongs to the request in which it is made: a task factory of a loop."""
     if options.get("context") is None and isinstance(current_scope.get(), ScopeSource):
-        context = options["context"] = copy_context()
-        context.run(current_scope.set, scope_here())
+        options["context"] = context_here()
     return asyncio.Task(coroutine, loop=loop, **options)
 
 
