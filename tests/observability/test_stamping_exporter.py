@@ -189,6 +189,26 @@ def test_an_exporter_that_is_built_otherwise_gets_spans(missing: str) -> None:
     assert exporter.is_shut
 
 
+@pytest.mark.parametrize("answer", [None, TypeError("it takes a message")])
+def test_a_client_that_is_not_what_it_looks_like_costs_no_span(answer: Exception | None) -> None:
+    asked_count = 0
+
+    def export(_data: bytes) -> None:
+        nonlocal asked_count
+        asked_count += 1
+        if answer is not None:
+            raise answer
+
+    maker = Maker()
+    exporter = Keeping(**inside([]) | {"_client": SimpleNamespace(export=export)})
+    stamping = StampingExporter(exporter)
+    for _ in range(2):
+        assert stamping.export([maker.span(), maker.span()]) is SUCCESS
+    assert len(exporter.given) == 4
+    assert asked_count == 1
+    assert not stamping.is_stamping
+
+
 def test_a_batch_that_cannot_be_encoded_is_the_exporters_trouble() -> None:
     bodies: list[bytes] = []
     exporter = Keeping(**inside(bodies))

@@ -9,6 +9,7 @@ the ordinary, the exporter gets all spans in the SDK's form and does what it alw
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 __all__ = ["StampingExporter"]
+
+_logger = logging.getLogger("sage_native.tracing")
 
 
 class StampingExporter(SpanExporter):
@@ -51,12 +54,17 @@ class StampingExporter(SpanExporter):
         """
         inside = self._inside
         body = None if inside is None else self._encoded(spans)
-        if inside is None or body is None or 0 < inside.max_len < len(body):
-            # The exporter says what is wrong, if anything is.
-            return self._exporter.export(
-                [one.readable() if isinstance(one, RequestSpan) else one for one in spans]
-            )
-        return inside.send(body, len(spans))
+        if inside is not None and body is not None and not 0 < inside.max_len < len(body):
+            try:
+                return inside.send(body, len(spans))
+            except Exception:
+                # A client of a version that looks the same, and every batch would be lost.
+                self._inside = None
+                _logger.warning("spans are encoded one by one from here on", exc_info=True)
+        # The exporter says what is wrong, if anything is.
+        return self._exporter.export(
+            [one.readable() if isinstance(one, RequestSpan) else one for one in spans]
+        )
 
     def shutdown(self) -> None:
         """End."""
