@@ -91,8 +91,6 @@ class Watch:
         self._records = AnsweredRecords(is_kept=bool(self._record_observers))
         self.takes = self._records.takes
         self._is_due = False
-        # What is told of many is told in the context of none: lines have what is bound there.
-        self._context = Context()
         self.begun_count = 0
         self._told_count = 0
 
@@ -159,7 +157,8 @@ class Watch:
             self._sort(ended)
         if not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_later(LATE_S, self.tell, context=self._context)
+            # In the context of none of them: lines have what is bound there.
+            asyncio.get_running_loop().call_later(LATE_S, self.tell, context=Context())
 
     def _sort(self, ended: Ended) -> None:
         """Keep what observers are to be told of a request."""
