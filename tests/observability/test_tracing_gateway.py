@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from opentelemetry import trace
 
 from sage_native import SigningKey
 from sage_native.binary_http import Request, encode
@@ -228,8 +229,10 @@ async def test_an_upstream_is_told_nothing_where_nobody_traces() -> None:
     ],
 )
 def test_tracing_is_off_unless_section_and_flag_agree(
-    tmp_path: Path, settings: dict[str, object]
+    tmp_path: Path, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # That of a process can be set once, and would stay for the tests that follow.
+    monkeypatch.setattr(trace, "set_tracer_provider", lambda _: None)
     assert not any(isinstance(one, TracingObserver) for one in observers(tmp_path, settings))
     on = {"tracing.enabled": "true", "tracing.endpoint": dead()}
     assert sum(isinstance(one, TracingObserver) for one in observers(tmp_path, on)) == 1
