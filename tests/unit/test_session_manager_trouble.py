@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,11 +26,13 @@ from sage_native.exceptions import (
 from sage_native.protocol import WrappedSession
 from sage_native.sessions import KeyRing, SessionManager
 from sage_native.storage.memory import MemorySessionStore
+from sage_native.storage.sqlite import SqliteStorage
 from tests.deeds import noting
 from tests.managers import KEK, Gate, Site, no_lost_errors, rekey_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from sage_native import Session
     from sage_native.storage.rows import SessionRow
@@ -133,6 +135,37 @@ async def test_many_that_cannot_be_stored_end_and_hold_nobody(
     assert [type(error) for error in told] == [wanted] * 3
     assert all(server.closed for _, _, server in made)
     await worker.drain()
+
+
+@pytest.mark.parametrize("kind", ["by itself", "together"])
+async def test_of_a_store_that_fails_is_told_in_the_context_of_who_asked(
+    kind: str, tmp_path: Path
+) -> None:
+    asking: ContextVar[int | None] = ContextVar("asking", default=None)
+    seen: list[int | None] = []
+
+    def look(event: events.Event) -> None:
+        assert isinstance(event, events.StoreFailed)
+        seen.append(asking.get())
+
+    site = Site()
+    async with await SqliteStorage.open(tmp_path / "sage.db") as storage:
+        if kind == "together":
+            site.store = storage.sessions()  # type: ignore[assignment]
+        else:
+            site.store.down.add("create")
+        worker = site.worker()
+        m3s = [site.accept(worker)[1] for _ in range(2)]
+    told: list[BaseException | None] = []
+    unsubscribe = events.subscribe(look, events.StoreFailed)
+    asked = [(m3, told.append, copy_context()) for m3 in m3s]
+    for at, (_, _, context) in enumerate(asked):
+        context.run(asking.set, at)
+    worker.begin_confirm_many(asked)
+    await eventually(lambda: len(told) == 2)
+    unsubscribe()
+    assert [type(error) for error in told] == [StorageError] * 2
+    assert seen == [0, 1]
 
 
 async def test_records_that_wait_for_their_session_share_its_fate() -> None:

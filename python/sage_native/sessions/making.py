@@ -127,6 +127,7 @@ class Maker:
                     partial(self._stored, makings),
                     client_limit=limit,
                     unless_revoked=asks_store,
+                    contexts=[one.context for one in makings],
                 )
             except Exception as error:  # noqa: BLE001 - they wait for it
                 for at in range(len(makings)):

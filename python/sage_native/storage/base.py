@@ -34,6 +34,7 @@ from sage_native.storage.timing import tell_times, tell_times_of_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextvars import Context
     from typing import Self, TypeAlias
 
     from sage_native.protocol import WrappedSession
@@ -140,6 +141,7 @@ class SessionStore(ABC):
         *,
         client_limit: int | None = None,
         unless_revoked: bool = False,
+        contexts: Sequence[Context] | None = None,
     ) -> None:
         """Begin to `create` sessions that are asked for at once, each by itself.
 
@@ -151,11 +153,12 @@ class SessionStore(ABC):
                 None or what `create` would have raised. It must not raise.
             client_limit: As of `create`.
             unless_revoked: As of `create`.
+            contexts: One for each, none of them entered, to which what is done and told of it alone
+                belongs; ``told`` itself is not called in it. This one is, if they are left out.
         """
+        begin = partial(self.begin_create, client_limit=client_limit, unless_revoked=unless_revoked)
         for at, row in enumerate(rows):
-            creating = self.begin_create(
-                row, client_limit=client_limit, unless_revoked=unless_revoked
-            )
+            creating = begin(row) if contexts is None else contexts[at].run(begin, row)
             creating.add_done_callback(partial(_tell, told, at))
 
     @abstractmethod

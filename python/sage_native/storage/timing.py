@@ -16,7 +16,8 @@ from sage_native import events
 from sage_native.exceptions import ConflictError, KeyUnavailableError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from contextvars import Context
     from typing import TypeAlias
 
     class _Store(Protocol):
@@ -47,7 +48,7 @@ def tell_times_of_many(store: type, operation: str) -> None:
     Args:
         store: As of `tell_times`.
         operation: The name of a method whose second argument is called with a place and what was
-            raised, or None, once for each thing.
+            raised, or None, once for each thing. It takes ``contexts``: one for each, or None.
     """
     method = vars(store).get(operation)
     if method is not None:
@@ -95,19 +96,28 @@ def _telling_of_each(method: Callable[..., None], operation: str) -> Callable[..
     told_as = _NAMES.get(operation, operation)
 
     @functools.wraps(method)
-    def call(self: _Store, things: object, told: _EachTold, **named: object) -> None:
+    def call(
+        self: _Store,
+        things: object,
+        told: _EachTold,
+        *,
+        contexts: Sequence[Context] | None = None,
+        **named: object,
+    ) -> None:
         if not events.is_heard(events.StoreAnswered, events.StoreFailed):
-            return method(self, things, told, **named)
+            return method(self, things, told, contexts=contexts, **named)
         started_s = time.perf_counter()
 
         def tell(at: int, error: BaseException | None) -> None:
             if error is None:
                 _tell(self, told_as, started_s)
-            else:
+            elif contexts is None:
                 _tell_raised(self, told_as, started_s, error)
+            else:  # a line says which request it was
+                contexts[at].run(_tell_raised, self, told_as, started_s, error)
             told(at, error)
 
-        return method(self, things, tell, **named)
+        return method(self, things, tell, contexts=contexts, **named)
 
     return call
 

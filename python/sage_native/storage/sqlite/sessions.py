@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import asyncio
     import sqlite3
     from collections.abc import Mapping, Sequence
+    from contextvars import Context
 
     from sage_native.protocol import WrappedSession
     from sage_native.storage.base import Told
@@ -117,8 +118,10 @@ class SqliteSessionStore(SessionStore):
         *,
         client_limit: int | None = None,
         unless_revoked: bool = False,
+        contexts: Sequence[Context] | None = None,
     ) -> None:
         """Begin to store new sessions; no future is needed for any."""
+        del contexts  # the thread has none; who tells how it went knows them
         wanted = [Creation(row, client_limit, unless_revoked) for row in rows]
         self._writer.begin_many(self._create, wanted, told, full=CapacityError)
 
