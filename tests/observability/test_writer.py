@@ -52,6 +52,22 @@ def test_lines_come_without_a_flush(lines: LineWriter, path: Path) -> None:
             time.sleep(0.001)
 
 
+def test_a_thread_that_cannot_be_started_is_started_later(
+    lines: LineWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        lines.append(b"first")
+        assert not lines.flush(0.01)
+        assert path.read_bytes() == b""
+    lines.append(b"second")
+    assert lines.flush()
+    assert path.read_bytes() == b"first\nsecond\n"
+
+
 def test_many_threads_lose_nothing(lines: LineWriter, path: Path) -> None:
     def write(name: int) -> None:
         for number in range(500):

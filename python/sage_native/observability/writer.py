@@ -150,8 +150,11 @@ class LineWriter:
             with self._starting:
                 if self._thread is None and not self._is_over:
                     thread = threading.Thread(target=self._run, name="log lines", daemon=True)
+                    try:
+                        thread.start()
+                    except RuntimeError:  # the system has no more: the next line tries again
+                        return
                     self._thread = thread
-                    thread.start()
         self._wanted.set()
 
     def _run(self) -> None:
