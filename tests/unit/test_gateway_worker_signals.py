@@ -37,7 +37,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - of
 def test_a_signal_that_comes_once_all_is_over_is_no_trouble(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    """Who presses Ctrl-C sends one, and the supervisor another."""
+    """The supervisor sends one, and the kernel another if the supervisor ends before its worker."""
     monkeypatch.setattr("sage_native.gateway.worker._spare_the_collector", lambda: None)
     config = uvicorn.Config(app, loop="uvloop", lifespan="on", log_config=None)
     config.load()
