@@ -39,9 +39,8 @@ Routes: TypeAlias = Literal["fastapi", "starlette"]
 
 _FRAMEWORKS: dict[Routes, str] = {"fastapi": "FastAPI", "starlette": "bare Starlette"}
 CONNECTION_COUNT = 48
-HANDSHAKE_COUNT = RECORD_COUNT = 192
-"""Operations of one call: four of each connection, so that what all begin together, and the last
-ones end alone, is a small part of it."""
+HANDSHAKE_COUNT, RECORD_COUNT = 48, 192
+"""Operations of one call."""
 SESSION_COUNT = 96
 WARM_UP_COUNT = 4
 """Handshakes of each client before the first slice: after three of them ours expands its key."""
