@@ -3,7 +3,7 @@
 * *Row 20*: a record of 64 bytes at a gateway that writes a line for each request, counts and
   measures it and traces every hundredth, beside the same gateway in which none of that was even
   started. CPU time as in rows 15 and 16, until lines are written and metrics are counted, which
-  comes after the requests that they tell of; a slice is as long as five tellings. Spans
+  comes after the requests that they tell of; a slice is as long as two or three tellings. Spans
   are sent every two seconds, which a slice rarely sees: some 4 µs each, for one request in a
   hundred.
 * *Row 21*: a batch of 1,000 in one call of the native module while it counts, beside the same call
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from benches.ratios.http.contenders import Contender
     from benches.ratios.sides import Arguments
 
-RECORD_COUNT = 3840
-"""Records of one call: some 100 ms, and observers are told every 20 ms."""
+RECORD_COUNT = 1920
+"""Records of one call: some 50 ms, and observers are told every 20 ms."""
 TOLD_S = 0.08
 """When all lines are written: waits of 20 and 50 ms after the last request, and some."""
 BATCH_LEN = 1000
