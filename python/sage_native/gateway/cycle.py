@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from sage_native.gateway.answers import tell_of_problem
+from sage_native.gateway.heads import NO_CONTENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Cycle"]
 
-_NO_CONTENT = 204
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAILED = (
     (b"content-type", b"text/plain; charset=utf-8"),
@@ -196,12 +196,12 @@ class Cycle:
             if opening and self.keep_alive and body_len <= _JOINED_LEN:
                 # What `_start` and `_go_on` do, of an answer that is known to be whole.
                 self._status = status
-                self._said_len = None if status == _NO_CONTENT else body_len
+                self._said_len = None if status == NO_CONTENT else body_len
                 self.response_started = self._is_begun = True
                 protocol.transport.write(opening + body)
                 self._end()
                 return
-            if status != _NO_CONTENT:
+            if status != NO_CONTENT:
                 headers = (*headers, (b"content-length", b"%d" % body_len))
             self._start(status, headers)
             self._go_on(body, more=False)

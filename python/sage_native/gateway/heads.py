@@ -19,7 +19,7 @@ from sage_native.gateway.limits.bodies import essence_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["AnswerHead", "AnswerHeads", "Header", "RequestHead", "RequestHeads"]
+__all__ = ["NO_CONTENT", "AnswerHead", "AnswerHeads", "Header", "RequestHead", "RequestHeads"]
 
 Header = tuple[bytes, bytes]
 
@@ -38,8 +38,8 @@ _UNKEPT = frozenset(
 
 _NO_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_NO_CONTENT = 204
-_WITHOUT_BODY = frozenset({_NO_CONTENT, 304})
+NO_CONTENT = 204
+_WITHOUT_BODY = frozenset({NO_CONTENT, 304})
 
 
 class RequestHead(NamedTuple):
@@ -217,7 +217,7 @@ class AnswerHeads:
     def _whole(
         self, status: int, headers: tuple[Header, ...], body_len: int, always: list[Header]
     ) -> bytes:
-        has_length = status != _NO_CONTENT
+        has_length = status != NO_CONTENT
         if has_length:
             headers = (*headers, (b"content-length", b"%d" % body_len))
         head = self.of(status, headers)

@@ -107,12 +107,6 @@ def wanted(questions: Iterable[Question]) -> list[Question]:
     return [one for one in questions if not one.asker.done() and now_s < one.turn.deadline_s]
 
 
-def is_wanted(questions: Iterable[Question]) -> bool:
-    """Tell whether somebody still waits for one of them, which the first mostly tells."""
-    now_s = time.monotonic()
-    return any(not one.asker.done() and now_s < one.turn.deadline_s for one in questions)
-
-
 @dataclass(slots=True, eq=False)
 class Turn:
     """The questions of one turn of an event loop.

@@ -28,7 +28,6 @@ from sage_native.storage.sqlite.worker import (
     Question,
     Worker,
     by_work,
-    is_wanted,
     pause,
     wanted,
 )
@@ -108,7 +107,7 @@ class Writer(Worker):
         """Take the lock; None if nobody waits for it any more."""
         if time.monotonic() < self._contended_until_s:
             time.sleep(_YIELD_S)
-        while is_wanted(questions):
+        while wanted(questions):
             try:
                 connection = self._file.connection()
                 connection.execute("BEGIN IMMEDIATE")
