@@ -258,6 +258,33 @@ async def test_a_worker_that_is_killed_is_replaced(live: Live) -> None:
         assert (await http.get("/v1/identity")).status_code == 200
 
 
+class KilledBefore(Live):
+    """A gateway whose first worker is killed before it is ready."""
+
+    killed: int | None = None
+
+    def is_ready(self) -> bool:
+        if self.killed is None and (workers := self.workers()):
+            self.killed = workers[0]
+            os.kill(self.killed, signal.SIGKILL)
+        return self.killed is not None and super().is_ready()
+
+
+async def test_a_worker_that_is_killed_before_it_is_ready_is_replaced() -> None:
+    """SIGTERM under load"""
+    live = KilledBefore()
+    try:
+        live.start()
+        async with asyncio.timeout(ENOUGH_S):
+            while len(set(live.workers()) - {live.killed}) < 3:
+                await asyncio.sleep(0.05)
+        assert "ended with status -9; another is started" in live.log()
+        os.kill(live.pid, signal.SIGTERM)
+        assert await asyncio.to_thread(live.wait) == 0, live.log()
+    finally:
+        live.close()
+
+
 async def test_sigterm_under_load(live: Live) -> None:
     """SIGTERM under load
 

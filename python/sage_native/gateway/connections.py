@@ -51,7 +51,15 @@ if TYPE_CHECKING:
     from sage_native.gateway.taskless import TasklessEndpoint
     from sage_native.gateway.watch import Watch
 
-__all__ = ["HEAD_S", "MAX_HEAD_LEN", "UNREAD_S", "SweptProtocol", "sweep_for_ever"]
+__all__ = [
+    "HEAD_S",
+    "MAX_HEAD_LEN",
+    "SWEEP_S",
+    "UNREAD_S",
+    "SweptProtocol",
+    "sweep",
+    "sweep_for_ever",
+]
 
 HEAD_S = 5.0
 UNREAD_S = 30.0
@@ -418,6 +426,17 @@ class SweptProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
+def sweep(connections: Iterable[Any], now_s: float) -> None:
+    """Close those connections whose time is up.
+
+    Args:
+        connections: Those of the worker.
+        now_s: The time of its loop.
+    """
+    for connection in list(connections):
+        connection.sweep(now_s)
+
+
 async def sweep_for_ever(connections: Iterable[Any], *, every_s: float = SWEEP_S) -> None:
     """Look at all connections from time to time.
 
@@ -428,6 +447,4 @@ async def sweep_for_ever(connections: Iterable[Any], *, every_s: float = SWEEP_S
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(every_s)
-        now_s = loop.time()
-        for connection in list(connections):
-            connection.sweep(now_s)
+        sweep(connections, loop.time())

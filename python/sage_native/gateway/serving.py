@@ -17,10 +17,10 @@ line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -36,6 +36,7 @@ from sage_native.gateway.gateway import Gateway
 from sage_native.gateway.metric_files import MetricFiles
 from sage_native.gateway.metrics_app import METRICS_PATH
 from sage_native.gateway.observing import open_logs
+from sage_native.gateway.signals import Signals
 from sage_native.gateway.state import StateDirectory
 from sage_native.gateway.worker import SOURCE_VARIABLE, forbid_core_dumps
 from sage_native.observability import metrics, tracing
@@ -43,7 +44,6 @@ from sage_native.observability import metrics, tracing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from types import FrameType
 
     from sage_native.config import Settings
 
@@ -52,7 +52,6 @@ __all__ = ["Source", "check", "serve"]
 START_S = 30.0
 GRACE_S = 10.0
 RESTART_S = 1.0
-_STOPS = (signal.SIGTERM, signal.SIGINT)
 _logger = logging.getLogger("sage_native.gateway")
 
 
@@ -110,29 +109,18 @@ def serve(
         ConfigurationError: A port cannot be listened on, or a worker does not start.
     """
     log_output = open_logs(settings)
-    told: list[int] = []
-    before = {number: signal.signal(number, _teller(told)) for number in _STOPS}
-    supervisor = _Supervisor(source, settings)
-    try:
-        supervisor.start(told)
-        if not told:
-            on_ready(supervisor.urls)
-        while not told:
-            time.sleep(0.1)
-            supervisor.restart_ended(told)
-        return supervisor.stop()
-    finally:
-        supervisor.kill()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        log_output.close()
-
-
-def _teller(told: list[int]) -> Callable[[int, FrameType | None], None]:
-    def tell(number: int, _frame: FrameType | None) -> None:
-        told.append(number)
-
-    return tell
+    with contextlib.closing(log_output), Signals() as signals:
+        supervisor = _Supervisor(source, settings, signals)
+        try:
+            supervisor.start()
+            if not signals.is_told:
+                on_ready(supervisor.urls)
+            while not signals.is_told:
+                if not supervisor.restart_ended():
+                    signals.wait()
+            return supervisor.stop()
+        finally:
+            supervisor.kill()
 
 
 class _Worker(NamedTuple):
@@ -144,8 +132,9 @@ class _Worker(NamedTuple):
 class _Supervisor:
     """Starts workers, replaces those that end by themselves, and stops all."""
 
-    def __init__(self, source: Source, settings: Settings) -> None:
+    def __init__(self, source: Source, settings: Settings, signals: Signals) -> None:
         self._settings = settings
+        self._signals = signals
         self._environment = {**os.environ, SOURCE_VARIABLE: source.to_json()}
         server, admin = settings.server, settings.admin
         self._sockets = {"public": _listening("server", server.host, server.port, settings)}
@@ -164,30 +153,23 @@ class _Supervisor:
         if self._files is not None:
             self.urls["metrics"] += METRICS_PATH
 
-    def start(self, told: list[int]) -> None:
+    def start(self) -> None:
         """Start every worker and wait until each is ready, or this process is told to stop."""
         self._workers = [self._started(at, listener) for at, listener in enumerate(self._plan)]
         deadline_s = time.monotonic() + START_S
-        for worker in self._workers:
-            if not self._is_ready(worker, deadline_s, told):
-                return
-
-    def restart_ended(self, told: list[int]) -> None:
-        """Replace workers that have ended by themselves."""
-        for at, (listener, process, _) in enumerate(self._workers):
-            if process.poll() is not None:
-                _logger.error(
-                    "a worker of the %s listener ended with status %d; another is started",
-                    listener,
-                    process.returncode,
-                )
-                if self._files is not None:
-                    self._files.ended(_place(at, listener))
-                time.sleep(RESTART_S)
-                if told:
+        for at in range(len(self._workers)):
+            while not self._is_ready(self._workers[at], deadline_s):
+                if not self._replace(at):
                     return
-                self._workers[at] = replaced = self._started(at, listener)
-                os.close(replaced.ready_fd)
+
+    def restart_ended(self) -> bool:
+        """Replace workers that have ended by themselves; return whether there was one."""
+        replaced_count = 0
+        for at, worker in enumerate(self._workers):
+            if worker.process.poll() is not None and self._replace(at):
+                os.close(self._workers[at].ready_fd)
+                replaced_count += 1
+        return replaced_count > 0
 
     def stop(self) -> int:
         """Tell all to end, and wait until they have; return 0 if all did well."""
@@ -205,7 +187,8 @@ class _Supervisor:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 statuses.append(1)
-        return 1 if any(statuses) else 0
+        # One that had not begun to serve has nothing to end well.
+        return 1 if set(statuses) - {0, -signal.SIGTERM} else 0
 
     def kill(self) -> None:
         """End what is left."""
@@ -236,21 +219,44 @@ class _Supervisor:
         files = {} if self._files is None else self._files.environment(place)
         return {**self._environment, **files}
 
-    def _is_ready(self, worker: _Worker, deadline_s: float, told: list[int]) -> bool:
-        try:
-            while not told:
-                if select.select([worker.ready_fd], [], [], 0.1)[0]:
-                    if os.read(worker.ready_fd, 1):
-                        return True
-                    raise ConfigurationError(
-                        f"the {worker.listener} listener did not start; what it said stands above"
-                    )
-                if time.monotonic() > deadline_s:
+    def _replace(self, at: int) -> bool:
+        """Start another worker in place of one that has ended; not if this process shall stop."""
+        if self._signals.is_told:
+            return False
+        listener, process, _ = self._workers[at]
+        _logger.error(
+            "a worker of the %s listener ended with status %d; another is started",
+            listener,
+            process.returncode,
+        )
+        if self._files is not None:
+            self._files.ended(_place(at, listener))
+        if self._signals.pause(RESTART_S):
+            return False
+        self._workers[at] = self._started(at, listener)
+        return True
+
+    def _is_ready(self, worker: _Worker, deadline_s: float) -> bool:
+        """Wait until a worker is ready; return False if it was killed, or this process shall stop.
+
+        Raises:
+            ConfigurationError: It ended by itself, or is not ready in time.
+        """
+        with open(worker.ready_fd, "rb", buffering=0) as ready:  # noqa: PTH123 - it has no path
+            while not self._signals.is_told:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
                     raise ConfigurationError(
                         f"the {worker.listener} listener was not ready within {START_S:.0f} s"
                     )
-        finally:
-            os.close(worker.ready_fd)
+                if self._signals.wait(left_s, readable=worker.ready_fd):
+                    if ready.read(1):
+                        return True
+                    if worker.process.wait() < 0:
+                        return False
+                    raise ConfigurationError(
+                        f"the {worker.listener} listener did not start; what it said stands above"
+                    )
         return False
 
 

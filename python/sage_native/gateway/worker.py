@@ -28,7 +28,7 @@ from uvicorn.config import STARTUP_FAILURE
 from sage_native.config import load_settings
 from sage_native.exceptions import ConfigurationError
 from sage_native.gateway.app import PublicApp, create_admin_app, create_app
-from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
+from sage_native.gateway.connections import SWEEP_S, SweptProtocol, sweep
 from sage_native.gateway.metrics_app import create_metrics_app
 from sage_native.gateway.observing import Observing
 from sage_native.gateway.tls import TlsListener, tls_context
@@ -50,7 +50,6 @@ SOURCE_VARIABLE = "SAGE_NATIVE_SERVE"
 
 KEEP_ALIVE_S = 75
 """How long a connection may rest between requests: longer than proxies keep theirs."""
-TICK_S = 1.0
 RESERVED_FILES = 256
 """Files of a worker beside its connections and those to what is behind: store, siblings and all."""
 COLLECT_AFTER = 10_000
@@ -128,7 +127,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
-        self._sweeping: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._hurry: Callable[[], object] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -146,25 +145,31 @@ class Server(uvicorn.Server):
         self.started = True
         loop.set_task_factory(task_with_scope)  # type: ignore[arg-type]  # of any coroutine
         _spare_the_collector()
-        self._sweeping = loop.create_task(sweep_for_ever(self.server_state.connections))
         self._on_ready()
 
     async def main_loop(self) -> None:
-        """Serve until told to stop; look once a second for what the time is.
-
-        uvicorn looks ten times, which is most of what a worker does that is not asked.
-        """
-        stopping = asyncio.Event()
-        self._hurry = functools.partial(
-            asyncio.get_running_loop().call_soon_threadsafe, stopping.set
-        )
+        """Serve until told to stop."""
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._hurry = functools.partial(loop.call_soon_threadsafe, stopping.set)
+        # It goes on after this, as long as there are connections.
+        self._ticking = loop.create_task(self._tick_for_ever(stopping.set))
         try:
-            while not await self.on_tick(0):
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), TICK_S)
+            await stopping.wait()
         finally:
             # Signals may come as long as the process lives, and the loop is closed before that.
             self._hurry = None
+
+    async def _tick_for_ever(self, stop: Callable[[], None]) -> None:
+        """Look once a second for what the time is, and which connections are over.
+
+        uvicorn looks ten times, which is most of what a worker does that is not asked.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            if await self.on_tick(0):
+                stop()
+            sweep(self.server_state.connections, loop.time())
+            await asyncio.sleep(SWEEP_S)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; called for a signal."""

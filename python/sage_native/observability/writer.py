@@ -10,10 +10,10 @@ anew when it was renamed or removed, so that no signal is needed after logs were
 end at the end of a line and are written to the end of the file, so that several processes can share
 one.
 
-The thread is woken when the queue was empty, and then waits for what else comes: in a busy process
-it wakes twenty times a second and not for each line. Whenever it wakes, and after each call of the
+The thread is woken when nothing waited, and then waits for what else comes: in a busy process it
+wakes twenty times a second and not for each line. Whenever it wakes, and after each call of the
 system, it takes the interpreter lock from those who answer requests. So it sleeps on as long as
-there was something each time, and waits to be woken once there was nothing.
+there was something each time, and until it is woken once there was nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ GATHER_S: Final = 0.01
 """How long the first line after a pause waits for others."""
 BUSY_GATHER_S: Final = 0.05
 """How long lines wait for others while there are some all the time."""
-IDLE_S: Final = 0.5
 CLOSE_S: Final = 2.0
 """How long `LineWriter.close` waits for a reader that takes nothing."""
 _BATCH_LEN = 256
@@ -103,14 +102,16 @@ class LineWriter:
             pieces: Some lines each, with a newline between two of them, and how many there are.
         """
         count = sum([lines for _, lines in pieces])
-        queue = self._queue
         with self._counting:
             if self._waiting_count >= self._queue_len:
                 self.dropped_count += count
                 return
+            waited_count = self._waiting_count
             self._waiting_count += count
-        queue.extend(pieces)
-        if len(queue) == len(pieces) or self._thread is None:
+        self._queue.extend(pieces)
+        # While something waits, the thread looks again by itself: at what it counts, not at the
+        # queue, into which this thread may not have come yet.
+        if not waited_count or self._thread is None:
             self._wake()
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
@@ -159,12 +160,11 @@ class LineWriter:
 
     def _run(self) -> None:
         while not self._is_over:
-            # Of two threads that append at once, neither may have seen the queue empty.
-            self._wanted.wait(IDLE_S)
+            self._wanted.wait()
             self._wanted.clear()
-            if self._queue:
+            if self._waiting_count:
                 self._gather(GATHER_S)
-                while self._queue and not self._is_over:
+                while self._waiting_count and not self._is_over:
                     self._drain()
                     self._gather(BUSY_GATHER_S)
 

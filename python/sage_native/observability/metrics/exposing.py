@@ -110,7 +110,7 @@ class SharedValues:
         self._place = place
         if place is not None:
             self._kind = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
-        self._held: dict[int, list[_Held]] = {}
+        self._series: dict[str, dict[tuple[str, ...], _Series]] = {}
         self._lock = threading.Lock()
 
     def write(self, families: Iterable[Family]) -> None:
@@ -119,16 +119,17 @@ class SharedValues:
         Raises:
             OSError: There is no room for a number that was not there before.
 
-        Cost: about 1 µs for each number that has changed.
+        Cost: 0.2 µs for each series, and about 1 µs for each number that has changed.
         """
         with self._lock:
             for family in families:
-                for labels, numbers in family.series():
-                    held = self._held.get(id(numbers))
-                    if held is None:
-                        held = self._held[id(numbers)] = self._made(family, labels, numbers)
-                    for one, value in zip(held, _numbers(numbers), strict=True):
-                        one.write(value)
+                known = self._series.setdefault(family.definition.name, {})
+                if len(known) != family.series_count:
+                    for told, numbers in family.series():
+                        if told not in known:
+                            known[told] = _Series(numbers, self._made(family, told, numbers))
+                for series in known.values():
+                    series.write()
 
     def _made(self, family: Family, told: tuple[str, ...], numbers: Tally | Spread) -> list[_Held]:
         definition = family.definition
@@ -157,6 +158,29 @@ class SharedValues:
         reserve(Path(directory) / f"{kind}_{place}.db", keys)
 
 
+class _Series:
+    """Numbers of this process, and where they stand in the files."""
+
+    __slots__ = ("_held", "_numbers", "_written")
+
+    def __init__(self, numbers: Tally | Spread, held: list[_Held]) -> None:
+        self._numbers = numbers
+        self._held = held
+        self._written: list[float] | None = None
+
+    def write(self) -> None:
+        numbers = self._numbers
+        if isinstance(numbers, Tally):
+            told = [numbers.value or 0.0]
+        else:
+            told = [numbers.total, *numbers.counts]
+        # Once a second, of which most is said in vain: all numbers are compared at once.
+        if told != self._written:
+            for held, value in zip(self._held, told, strict=True):
+                held.write(value)
+            self._written = told
+
+
 class _Held:
     """One number in the files, and what another process of this name had left there."""
 
@@ -183,9 +207,3 @@ class _Held:
         if value != self._written:
             self._value.set(self._base + value)
             self._written = value
-
-
-def _numbers(numbers: Tally | Spread) -> list[float]:
-    if isinstance(numbers, Tally):
-        return [numbers.value or 0.0]
-    return [numbers.total, *numbers.counts]

@@ -31,10 +31,14 @@ class NativeCounts:
 
     def __init__(self) -> None:
         self._before = operation_counts()
+        self._seen: dict[str, OperationCounts] = {}
 
     def __call__(self, tallies: Tallies) -> None:
         """Bring the tallies up to date."""
         for operation, counts in operation_counts().items():
+            if counts == self._seen.get(operation):
+                continue
+            self._seen[operation] = counts
             kind = "encryption" if operation in {"seal", "open"} else "signature"
             since = _since(self._before[operation], counts)
             done = tallies[f"sage_{kind}_operations_total"]
@@ -95,9 +99,18 @@ class ResidentMemory:
     def __call__(self, tallies: Tallies) -> None:
         """Bring the tally up to date."""
         if sys.platform == "linux":
-            pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+            pages = int(_read("/proc/self/statm").split()[1])
             resident = tallies["sage_process_resident_memory_bytes"].tally(self._listener)
             resident.set(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _read(path: str) -> bytes:
+    """Read a small file of the system's, in a third of the time of a ``Path``: once a second."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
 
 
 class DroppedLines:

@@ -111,6 +111,11 @@ class Family:
         assert isinstance(found, Spread)  # noqa: S101 - for the type checker
         return found
 
+    @property
+    def series_count(self) -> int:
+        """How many series there are; none is ever taken away."""
+        return len(self._children)
+
     def series(self) -> list[tuple[tuple[str, ...], Tally | Spread]]:
         """Return all series: the values of their labels, and the numbers."""
         with self._lock:
