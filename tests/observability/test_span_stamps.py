@@ -14,6 +14,7 @@ from opentelemetry.sdk.resources import Resource
 
 from sage_native.observability.middleware import METHODS, UNMATCHED
 from sage_native.observability.tracing import span_pattern
+from sage_native.observability.tracing.ended_span import EndedSpan
 from sage_native.observability.tracing.request_attributes import Begun, Outcome
 from sage_native.observability.tracing.request_span import RequestSpan
 from sage_native.observability.tracing.request_spans import GivenIds, RequestSpans, SeenProvider
@@ -55,11 +56,11 @@ class Maker:
             id_generator=ids,
             shutdown_on_exit=False,
         )
-        self._ended: list[RequestSpan] = []
+        self._ended: list[EndedSpan] = []
         self._spans = RequestSpans(self.provider, ids, add=self._ended.append)
 
-    def span(self, begun: Begun = BEGUN, outcome: Outcome = OUTCOME) -> RequestSpan:
-        RequestSpan(begun, self._spans).ended(outcome)
+    def span(self, begun: Begun = BEGUN, outcome: Outcome = OUTCOME) -> EndedSpan:
+        RequestSpan.of_begun(begun, self._spans).ended(outcome)
         return self._ended.pop()
 
 
@@ -89,15 +90,15 @@ def told(*messages: bytes) -> list[tuple[bytes, bytes, bytes]]:
     )
 
 
-def readable(spans: Iterable[ReadableSpan | RequestSpan]) -> list[ReadableSpan]:
-    return [one.readable() if isinstance(one, RequestSpan) else one for one in spans]
+def readable(spans: Iterable[ReadableSpan | EndedSpan]) -> list[ReadableSpan]:
+    return [one.readable() if isinstance(one, EndedSpan) else one for one in spans]
 
 
-def encoded(spans: Iterable[ReadableSpan | RequestSpan]) -> bytes:
+def encoded(spans: Iterable[ReadableSpan | EndedSpan]) -> bytes:
     return bytes(encode_spans(readable(spans)).SerializeToString())
 
 
-def holds(stamps: SpanStamps, spans: Sequence[ReadableSpan | RequestSpan]) -> int:
+def holds(stamps: SpanStamps, spans: Sequence[ReadableSpan | EndedSpan]) -> int:
     """Hold a batch to OpenTelemetry's encoder; return how many of it were made of patterns."""
     stamped, others = stamps.spell(spans)
     assert told(stamped, encoded(others)) == told(encoded(spans))
@@ -153,7 +154,7 @@ def test_batches_of_all_lengths_are_well_formed() -> None:
 def test_others_in_a_batch_are_left_to_the_encoder() -> None:
     maker, stamps = Maker(), SpanStamps()
     others = readable(maker.span() for _ in range(20))
-    batch: list[ReadableSpan | RequestSpan] = [*others, *(maker.span() for _ in range(20))]
+    batch: list[ReadableSpan | EndedSpan] = [*others, *(maker.span() for _ in range(20))]
     random.Random(2026).shuffle(batch)
     assert holds(stamps, batch) == 20
     assert stamps.spell(others) == (b"", others)

@@ -15,8 +15,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from sage_native.observability.tracing import signature, spans_dropped, start_tracing
+from sage_native.observability.tracing.ended_span import EndedSpan
 from sage_native.observability.tracing.request_attributes import Begun, Outcome
-from sage_native.observability.tracing.request_span import RequestSpan, finish
+from sage_native.observability.tracing.request_span import finish
 from sage_native.observability.tracing.stamping_exporter import StampingExporter
 from tests.observability.test_span_stamps import Maker, encoded, told
 
@@ -78,14 +79,14 @@ def test_the_exporter_that_is_installed_is_built_as_expected() -> None:
 def test_tracing_sends_spans_of_requests_by_their_pattern(
     tracing: Tracing, taker: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[RequestSpan] = []
-    readable = RequestSpan.readable
+    made: list[EndedSpan] = []
+    readable = EndedSpan.readable
 
-    def counted(span: RequestSpan) -> ReadableSpan:
+    def counted(span: EndedSpan) -> ReadableSpan:
         made.append(span)
         return readable(span)
 
-    monkeypatch.setattr(RequestSpan, "readable", counted)
+    monkeypatch.setattr(EndedSpan, "readable", counted)
     for _ in range(3):
         asked(tracing, 100)
         assert tracing.flush()
@@ -100,8 +101,8 @@ def test_a_mixed_batch_comes_whole_however_it_travels(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
     exporter = StampingExporter(OTLPSpanExporter(endpoint=taker.url))
     maker = Maker()
-    batch: list[ReadableSpan | RequestSpan] = [maker.span() for _ in range(100)]
-    batch[30:60] = [one.readable() for one in batch[30:60] if isinstance(one, RequestSpan)]
+    batch: list[ReadableSpan | EndedSpan] = [maker.span() for _ in range(100)]
+    batch[30:60] = [one.readable() for one in batch[30:60] if isinstance(one, EndedSpan)]
     assert exporter.export(batch) is SUCCESS
     assert exporter.export(batch[30:60]) is SUCCESS
     exporter.shutdown()
@@ -173,7 +174,7 @@ def test_one_that_was_shut_down_sends_nothing(taker: Receiver) -> None:
 def test_an_exporter_that_is_built_otherwise_gets_spans(missing: str) -> None:
     bodies: list[bytes] = []
     maker = Maker()
-    batch: list[ReadableSpan | RequestSpan] = [maker.span(), maker.span().readable()]
+    batch: list[ReadableSpan | EndedSpan] = [maker.span(), maker.span().readable()]
     known = Keeping(**inside(bodies))
     assert StampingExporter(known).export(batch) is SUCCESS
     assert [told(one) for one in bodies] == [told(encoded(batch))]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from sage_native.observability.tracing import TraceIds, Tracing
-    from sage_native.observability.tracing.request_span import RequestSpan
+    from sage_native.observability.tracing.ended_span import EndedSpan
     from tests.observability.otlp import Receiver
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -356,12 +356,12 @@ def test_a_broken_exporter_costs_its_batch_and_makes_no_spans(
             self.names: list[str] = []
             self.suppressed: list[object] = []
 
-        def export(self, spans: Sequence[ReadableSpan | RequestSpan]) -> SpanExportResult:
+        def export(self, spans: Sequence[ReadableSpan | EndedSpan]) -> SpanExportResult:
             self.suppressed.append(context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY))
             if not self.names:
                 self.names.append("broken")
                 raise ValueError("broken")
-            self.names += [one.name for one in spans]
+            self.names += [one.name for one in spans if isinstance(one, ReadableSpan)]
             return SpanExportResult.SUCCESS
 
     before = spans_dropped()

@@ -26,7 +26,9 @@ from sage_native.gateway.behind.upstream import UpstreamBehind
 from sage_native.gateway.observing import Observing
 from sage_native.gateway.serving import check
 from sage_native.observability import RequestMiddleware
+from sage_native.observability.context import current_scope
 from sage_native.observability.tracing import TracingObserver, spans_dropped, start_tracing
+from sage_native.observability.tracing.current import TRACE_KEY, SpanToCome
 from tests.gateways import Agent, gateway_settings, open_site
 from tests.observability.otlp import dead, hanging
 from tests.observability.test_tracing import EXPORTER, PSEUDONYMS, SPAN, TRACE, believed, parent
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sage_native.gateway.behind import Behind
     from sage_native.gateway.peers import Peer
@@ -63,6 +65,49 @@ async def traced(
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
             yield http
+
+
+class Sampling:
+    """Serves as a worker's own server does: whoever is sampled has a task, and is named there."""
+
+    def __init__(self, app: ASGIApp, observer: TracingObserver) -> None:
+        self._app = app
+        self._observer = observer
+        self.spans: list[object] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[TRACE_KEY] = None
+        current_scope.set(scope)
+        assert self._observer.sample(scope)
+        await self._app(scope, receive, send)
+        self.spans.append(scope[TRACE_KEY])
+
+
+async def test_who_is_behind_finds_the_span_of_a_record_as_the_current_one(
+    tmp_path: Path, tracing: Tracing
+) -> None:
+    """And where nobody is who could ask for it, it is not made yet."""
+    found: list[trace.Span] = []
+
+    async def answer(_: Peer, message: bytes) -> bytes:
+        found.append(trace.get_current_span())
+        return message
+
+    for behind in (HandlerBehind(answer), None):
+        settings = gateway_settings(tmp_path / str(behind), {"admission.policy": "any_did_key"})
+        async with open_site(settings, behind=behind) as site:
+            app = Sampling(PublicApp(site.gateway), TracingObserver(tracing))
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
+                agent = Agent(http)
+                session = await agent.handshake()
+                assert await agent.ask(session, b"hello") == b"hello"
+        if behind is not None:
+            assert found == app.spans[-1:]
+            assert found[0].is_recording()
+        else:
+            assert isinstance(app.spans[-1], SpanToCome)
+    assert len(found) == 1
 
 
 async def test_a_handshake_is_two_requests_with_a_span_in_each(

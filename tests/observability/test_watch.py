@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import get_current_span
 
 from sage_native.gateway.watch import Watch
-from sage_native.observability.answered import ended_of
+from sage_native.observability.answered import AnsweredRecords, ended_of
 from sage_native.observability.context import bind, bound, current_scope
 from sage_native.observability.middleware import RequestMiddleware
+from sage_native.observability.request_clock import RequestClock
 from sage_native.observability.tracing import TracingObserver, start_tracing, trace_ids
+from sage_native.observability.tracing.current import begin_span_to_come
 from sage_native.observability.tracing.gaps import NEVER, draw_gap
 from sage_native.observability.tracing.traceparent import spelt_parent
 from tests.observability.otlp import receiver
@@ -28,11 +31,13 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from sage_native.observability import ObservedRequest
-    from sage_native.observability.answered import AnsweredRecord, AnsweredRecords
+    from sage_native.observability.answered import AnsweredRecord
     from sage_native.observability.middleware import Ended
+    from sage_native.observability.tracing import TraceIds
 
 SESSION_ID = "01234567-89ab-cdef-0123-456789abcdef"
 ROUTE = "/v1/sessions/{session_id}/messages"
+RECORD_PATH = ROUTE.replace("{session_id}", SESSION_ID)
 KNOWN = {"sage.route": ROUTE, "sage.session": SESSION_ID}
 
 
@@ -180,17 +185,75 @@ async def test_the_short_way_is_for_plain_records_alone(
     members, status, sent_len, error = refused
     for observers in ([Many()], []):
         watch = Watch(app, observers)
-        plain = scope_of(**KNOWN), 200, 112, 1.0, 1.5, None
+        plain = scope_of(**KNOWN), 200, 112, time.perf_counter(), None
         assert watch.takes(*plain) == (not observers)
         if observers:
-            watch.note(*plain)
-        assert not watch.takes(scope_of(**members), status, sent_len, 2.0, 2.5, error)
+            watch.note(*plain[:4], plain[3] + 0.5, None)
+        assert not watch.takes(scope_of(**members), status, sent_len, 2.0, error)
         assert watch.takes(*plain)
+        over_s = time.perf_counter()
         watch.tell()
         for many in observers:
             assert many.told == []
-            assert many.records == [[(SESSION_ID, 112, 1.0, 1.5, None, None)] * 2]
+            ((first, second),) = many.records
+            assert first == (SESSION_ID, 112, plain[3], plain[3] + 0.5, None, None)
+            assert (*second[:3], *second[4:]) == (SESSION_ID, 112, plain[3], None, None)
+            assert plain[3] <= second[3] <= over_s, "its clock is that of everybody"
             assert not watch.takes(*plain), "nothing is arranged"
+
+
+class Incomparable:
+    """A key that collides with another and cannot be compared."""
+
+    def __init__(self, like: str) -> None:
+        self._hash = hash(like)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, _other: object) -> bool:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", ["sage.request_id", "sage.session"])
+def test_a_scope_that_cannot_be_looked_into_is_told_of(name: str) -> None:
+    records = AnsweredRecords()
+    records.add("first", 1, 1.0, 2.0)
+    scope: dict[Any, Any] = {Incomparable(name): 1}
+    with pytest.raises(ZeroDivisionError):
+        records.takes(scope, 200, 112, 1.0, None)
+    assert len(records) == 1
+
+
+@pytest.mark.parametrize("refused", [-5, 1 << 70, "200", None, 2.0])
+async def test_numbers_that_are_none_of_an_answer_do_no_harm(refused: Any) -> None:  # noqa: ANN401 - anything
+    many = Many()
+    watch = Watch(app, [many])
+    watch.note(scope_of(**KNOWN), 200, 112, 1.0, 1.5, None)
+    for status, sent_len, session_id in (
+        (refused, 112, SESSION_ID),
+        (200, refused, SESSION_ID),
+        (200, 112, "\ud800"),
+        (200, 112, 7),
+    ):
+        scope = scope_of(**KNOWN) | {"sage.session": session_id}
+        assert not watch.takes(scope, status, sent_len, 1.0, None)
+        watch.note(scope, status, sent_len, 1.0, 1.5, None)
+    watch.tell()
+    assert [len(one) for one in many.told] == [4]
+    assert [len(one) for one in many.records] == [1]
+
+
+async def test_requests_are_counted_and_timed_and_some_are_looked_at() -> None:
+    clock = RequestClock(looks_at=3)
+    before_s = time.perf_counter()
+    found = [clock.begin() for _ in range(4)]
+    times_s = [before_s, *map(abs, found), time.perf_counter()]
+    assert times_s == sorted(times_s), "its clock is that of everybody"
+    assert [one < 0 for one in found] == [False, False, True, True]
+    clock.looks_at = 6
+    assert [clock.begin() < 0 for _ in range(2)] == [False, True]
+    assert (clock.count, clock.looks_at) == (6, 6)
 
 
 async def test_how_many_are_at_work_is_known_whichever_way_they_end() -> None:
@@ -198,10 +261,9 @@ async def test_how_many_are_at_work_is_known_whichever_way_they_end() -> None:
         watch = Watch(app, observers)
         for _ in range(5):
             watch.begin(scope_of(**KNOWN))
-        ended = scope_of(**KNOWN), 200, 112, 1.0, 1.5, None
         for count in range(4, -1, -1):
-            if not watch.takes(*ended):
-                watch.note(*ended)
+            if not watch.takes(scope_of(**KNOWN), 200, 112, 1.0, None):
+                watch.note(scope_of(**KNOWN), 200, 112, 1.0, 1.5, None)
             assert watch.in_flight_count == count
             if count == 2:
                 watch.tell()
@@ -329,6 +391,81 @@ async def test_a_span_ends_when_its_request_does_however_late_that_is_told() -> 
     assert all(0 < one.end_ns <= over_ns for one in spans)
 
 
+async def test_the_span_of_a_record_is_made_when_somebody_needs_it_or_when_it_is_over() -> None:
+    """By asking this package, OpenTelemetry's own ways, or nobody; it began with the request."""
+    many = Many()
+
+    def ask_here(_scope: Scope) -> None:
+        ids = trace_ids()
+        assert ids is not None
+        assert ids.is_sampled
+        asked.append((ids.trace_id, ids.span_id or ""))
+
+    def ask_opentelemetry(scope: Scope) -> None:
+        begin_span_to_come(scope)
+        found = get_current_span().get_span_context()
+        asked.append((f"{found.trace_id:032x}", f"{found.span_id:016x}"))
+
+    def ask_nobody(_scope: Scope) -> None:
+        assert not get_current_span().get_span_context().is_valid
+
+    asked: list[tuple[str, str]] = []
+    begun: list[tuple[int, int]] = []
+    with receiver() as taker:
+        with start_tracing(taker.url) as tracing:
+            watch = Watch(app, [many], tracing=TracingObserver(tracing))
+            for ask in (ask_here, ask_opentelemetry, ask_nobody):
+                scope = scope_of(**KNOWN, **watch.members) | {"path": RECORD_PATH}
+                context = copy_context()
+                before_ns = time.time_ns()
+                assert context.run(watch.begin, scope) is app
+                begun.append((before_ns, time.time_ns()))
+                await asyncio.sleep(0.001)
+                context.run(ask_nobody, scope)
+                context.run(ask, scope)
+                assert context.run(get_current_span).is_recording() == (ask is not ask_nobody)
+                watch.note(scope, 200, 112, 1.0, 1.5, None)
+            watch.tell()
+        spans = taker.spans()
+    assert [one.name for one in spans] == [f"POST {ROUTE}"] * 3
+    ids = [(one.trace_id, one.span_id) for one in spans]
+    assert ids[:2] == asked
+    assert len(set(ids)) == 3
+    assert [one[4:] for one in many.records[0]] == [
+        (one.attributes["sage.request_id"], own) for one, own in zip(spans, ids, strict=True)
+    ]
+    for one, (before_ns, after_ns) in zip(spans, begun, strict=True):
+        assert before_ns <= one.start_ns <= after_ns < one.end_ns
+
+
+async def test_whoever_needs_the_span_of_a_record_first_all_find_the_same() -> None:
+    """A task, a thread of its own, or one that asks when all is over."""
+    with receiver() as taker:
+        with start_tracing(taker.url) as tracing:
+            watch = Watch(app, [], tracing=TracingObserver(tracing))
+            found: list[list[TraceIds | None]] = []
+            for is_late in (False, True):
+                scope = scope_of(**KNOWN, **watch.members) | {"path": RECORD_PATH}
+                context = copy_context()
+                assert context.run(watch.begin, scope) is app
+                asked: list[TraceIds | None] = []
+                if not is_late:
+                    others = [context.copy() for _ in range(8)]
+                    with ThreadPoolExecutor(8) as threads:
+                        asked += threads.map(lambda one: one.run(trace_ids), others)
+                    asked.append(context.run(trace_ids))
+                    own = context.run(get_current_span).get_span_context()
+                    for one in others:
+                        assert one.run(get_current_span).get_span_context() == own
+                watch.note(scope, 200, 112, 1.0, 1.5, None)
+                watch.tell()
+                asked += [context.run(trace_ids), context.copy().run(trace_ids)]
+                found.append(asked)
+        spans = taker.spans()
+    for span, told in zip(spans, found, strict=True):
+        assert told == [(span.trace_id, span.span_id, True)] * len(told)
+
+
 async def test_who_has_to_do_with_another_trace_goes_through_the_middleware() -> None:
     parent = (b"traceparent", spelt_parent(7, 8, 1))
     with start_tracing("http://127.0.0.1:1/v1/traces") as tracing:
@@ -342,7 +479,7 @@ async def test_who_has_to_do_with_another_trace_goes_through_the_middleware() ->
         assert isinstance(one, RequestMiddleware)
 
 
-@pytest.mark.parametrize("at", ["begin_alone", "end_alone"])
+@pytest.mark.parametrize("at", ["sample", "end_alone"])
 async def test_trouble_with_a_span_is_not_that_of_the_request(
     at: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,6 +84,40 @@ def test_many_threads_lose_nothing(lines: LineWriter, path: Path) -> None:
     assert len(found) == 4000
     for name in range(8):
         assert [number for of, number in found if of == name] == list(range(500))
+
+
+def test_lines_whose_appending_was_interrupted_hold_up_no_others(
+    lines: LineWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a signal whose handler raises: before the line was queued, or before the thread woke."""
+    monkeypatch.setattr(writer, "IDLE_S", 0.01)
+    monkeypatch.setattr(writer, "BUSY_GATHER_S", 0.001)
+    lines.append(b"first")
+    assert lines.flush()
+
+    class Interrupting(deque[tuple[bytes, int]]):
+        def extend(self, _pieces: object) -> None:
+            raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    for name, broken in (("_queue", Interrupting()), ("_wake", interrupt)):
+        with monkeypatch.context() as patch:
+            patch.setattr(lines, name, broken)
+            with pytest.raises(KeyboardInterrupt):
+                lines.append(b"interrupted")
+        lines._wanted.set()  # the thread may still wait as long as usual
+        deadline_s = time.monotonic() + 30
+        while lines._waiting_count:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.001)
+    lines.append(b"last")
+    deadline_s = time.monotonic() + 30
+    while not path.read_bytes().endswith(b"last\n"):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+    assert path.read_bytes() == b"first\ninterrupted\nlast\n"
 
 
 def test_a_moved_file_is_opened_anew(lines: LineWriter, path: Path, tmp_path: Path) -> None:

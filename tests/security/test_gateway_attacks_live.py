@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -28,7 +29,6 @@ from tests.security.gateway.live import Live, raw
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from sage_native import Session
     from sage_native.protocol import Attempt
@@ -256,6 +256,37 @@ async def test_a_worker_that_is_killed_is_replaced(live: Live) -> None:
     assert set(live.workers()) == settled, "they stay"
     async with live.client(keeps=False) as http:
         assert (await http.get("/v1/identity")).status_code == 200
+
+
+def wakes_of(pid: int) -> int:
+    """Return how often a process has waited for something and gone on."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"\nvoluntary_ctxt_switches:\s+(\d+)", status)[0])
+
+
+async def test_a_supervisor_waits_until_there_is_something_to_do(live: Live) -> None:
+    """SIGTERM under load"""
+    before = wakes_of(live.pid)
+    await asyncio.sleep(1.0)
+    assert wakes_of(live.pid) == before
+
+
+async def test_sigterm_while_a_worker_is_replaced() -> None:
+    """SIGTERM under load
+
+    There is a second between the end of a worker and the start of another.
+    """
+    live = Live()
+    try:
+        live.start()
+        os.kill(live.workers()[0], signal.SIGKILL)
+        async with asyncio.timeout(ENOUGH_S):
+            while "another is started" not in live.log():
+                await asyncio.sleep(0.02)
+        os.kill(live.pid, signal.SIGTERM)
+        assert await asyncio.to_thread(live.wait) == 1, "one did not end as it was told to"
+    finally:
+        live.close()
 
 
 class KilledBefore(Live):

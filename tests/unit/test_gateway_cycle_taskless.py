@@ -215,14 +215,11 @@ async def test_what_is_done_later_is_done_in_the_context_of_its_request() -> Non
 
 async def test_a_request_whose_trace_is_sampled_has_a_task() -> None:
     class Tracing:
-        def gap(self) -> int:
-            return 1
+        def gaps(self) -> list[int]:
+            return [1] * 64
 
-        def selects(self, _scope: object) -> bool:
-            return True
-
-        def begin_alone(self, _scope: object) -> None:
-            return None  # by the middleware, then
+        def sample(self, _scope: object) -> bool:
+            return True  # by the middleware, then
 
         def begin(self, _request: object) -> None:
             pass
@@ -237,7 +234,7 @@ async def test_a_request_whose_trace_is_sampled_has_a_task() -> None:
     await asked(protocol)
     assert served.with_task == [True, True]
     assert transport.writes[0] == transport.writes[1]
-    assert watch.begun_count == 2
+    assert watch._requests.count == 2
 
 
 async def test_a_path_that_hides_a_slash_is_not_taken_for_one_that_does_not() -> None:

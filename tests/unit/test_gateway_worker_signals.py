@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 
+from sage_native.gateway.connections import sweep
 from sage_native.gateway.worker import Server
 
 if TYPE_CHECKING:
@@ -54,3 +55,46 @@ def test_a_signal_that_comes_once_all_is_over_is_no_trouble(
     assert server.should_exit
     os.kill(os.getpid(), number)
     server.handle_exit(number, None)
+
+
+def test_a_worker_without_deadlines_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another is started in its place."""
+    monkeypatch.setattr("sage_native.gateway.worker._spare_the_collector", lambda: None)
+    config = uvicorn.Config(app, loop="uvloop", lifespan="on", log_config=None)
+    config.load()
+
+    class Broken(Server):
+        async def on_tick(self, counter: int) -> bool:
+            raise ZeroDivisionError(counter)
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        Broken(config, lambda: None).run(sockets=[listening])
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == [
+        "a worker cannot tell the time, and ends"
+    ]
+
+
+def test_a_connection_that_cannot_be_looked_at_is_ended_and_the_others_are_looked_at() -> None:
+    class Connection:
+        def __init__(self, error: Exception | None = None) -> None:
+            self._error = error
+            self.transport = self
+            self.swept_s: list[float] = []
+            self.is_aborted = False
+
+        def sweep(self, now_s: float) -> None:
+            if self._error is not None:
+                raise self._error
+            self.swept_s.append(now_s)
+
+        def abort(self) -> None:
+            self.is_aborted = True
+
+    connections = [Connection(), Connection(ZeroDivisionError()), Connection()]
+    sweep(connections, 7.0)
+    assert [one.swept_s for one in connections] == [[7.0], [], [7.0]]
+    assert [one.is_aborted for one in connections] == [False, True, False]

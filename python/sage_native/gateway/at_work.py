@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from sage_native.gateway.cycle import Cycle
+    from sage_native.gateway.watch import Watch
 
 __all__ = ["AtWork"]
 
@@ -22,13 +23,18 @@ class AtWork(ScopeSource):
     Its tasks begin with copies of one context, in which this object stands. So nothing is set in a
     context for each of them, which would cost two microseconds.
 
+    Args:
+        watch: Who watches the requests of the connection.
+
     Attributes:
+        watch: As handed in.
         cycle: That request; None before the first.
     """
 
-    __slots__ = ("cycle",)
+    __slots__ = ("cycle", "watch")
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
         self.cycle: Cycle | None = None
 
     def context(self) -> Context:

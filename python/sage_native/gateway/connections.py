@@ -27,6 +27,7 @@ each request: one sweep a second looks at all connections.
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -70,6 +71,7 @@ MAX_FRAMING_LEN = 512
 MAX_PIPELINED = 8
 SWEEP_S = 1.0
 
+_logger = logging.getLogger("sage_native.gateway")
 _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"connection: close\r\ncontent-length: 0\r\n\r\n"
@@ -151,7 +153,7 @@ class SweptProtocol(HttpToolsProtocol):
         """Begin the time for the first head, or refuse the connection."""
         super().connection_made(transport)
         if self.watch is not None:
-            self._named = AtWork()
+            self._named = AtWork(self.watch)
             self._context = self._named.context()
         self._head_since_s = self.loop.time()
         if self.place is None:
@@ -324,11 +326,13 @@ class SweptProtocol(HttpToolsProtocol):
 
     def _start(self, cycle: Cycle) -> None:
         self._at_work = cycle
-        context = self._context
-        if context is not None and self._named is not None:
-            self._named.cycle = cycle
-            context = context.copy()
-        self.run_in_task(cycle, cycle.run(self.app), context)
+        named = self._named
+        if named is None:
+            self.run_in_task(cycle, cycle.run(self.app), None)
+        else:
+            named.cycle = cycle
+            context = self._context.copy()  # type: ignore[union-attr]  # they come and go together
+            self.run_in_task(cycle, cycle.run(self.app, named.watch), context)
 
     def run_in_task(
         self, cycle: Cycle, coroutine: Coroutine[Any, Any, None], context: Context | None
@@ -434,7 +438,11 @@ def sweep(connections: Iterable[Any], now_s: float) -> None:
         now_s: The time of its loop.
     """
     for connection in list(connections):
-        connection.sweep(now_s)
+        try:
+            connection.sweep(now_s)
+        except Exception:  # the others have their deadlines all the same
+            _logger.exception("a connection could not be looked at, and is ended")
+            connection.transport.abort()
 
 
 async def sweep_for_ever(connections: Iterable[Any], *, every_s: float = SWEEP_S) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sage_native.gateway.connections import SweptProtocol
     from sage_native.gateway.heads import AnswerHead
     from sage_native.gateway.taskless import TasklessEndpoint
+    from sage_native.gateway.watch import Watch
 
     Message = MutableMapping[str, Any]
     Application = Callable[..., Awaitable[object]]
@@ -129,18 +130,22 @@ class Cycle:
         if self._event is not None:
             self._event.set()
 
-    async def run(self, app: Application, *, begun_s: float = 0.0) -> None:
+    async def run(
+        self, app: Application, watch: Watch | None = None, *, begun_s: float = 0.0
+    ) -> None:
         """Have the application answer, and tell who watches when that is over.
 
         Args:
             app: The application.
+            watch: Who watches.
             begun_s: When it was begun to be watched; now if it is left out.
         """
-        watch = self._protocol.watch
-        if watch is not None and not begun_s:
-            begun_s = perf_counter()
-            count = watch.begun_count = watch.begun_count + 1
-            if count >= watch.looks_at:
+        # What is done for each request is done in few steps: each costs some thirty instructions.
+        if watch is not None and begun_s == 0.0:
+            clock = watch.clock
+            begun_s = clock()
+            if begun_s < 0.0:
+                begun_s = -begun_s
                 app = watch.look(self.scope) or app
         error = None
         try:
@@ -154,11 +159,14 @@ class Cycle:
                 _logger.error("the application returned %r, its answer not complete", result)
                 self._fail()
         if watch is not None:
-            ended_s = perf_counter()
-            scope, status, said_len = self.scope, self._status, self._said_len
-            if not watch.takes(scope, status, said_len, begun_s, ended_s, error):
-                watch.note(scope, status, said_len, begun_s, ended_s, error)
+            takes = watch.takes
+            if not takes(self.scope, self._status, self._said_len, begun_s, error):
+                self._note(watch, begun_s, error)
             self.task = None
+
+    def _note(self, watch: Watch, begun_s: float, error: BaseException | None = None) -> None:
+        """Tell who watches that it is over."""
+        watch.note(self.scope, self._status, self._said_len, begun_s, perf_counter(), error)
 
     def run_taskless(self, endpoint: TasklessEndpoint) -> None:
         """Have an endpoint answer, as ``run`` would, without a task; its request came whole."""
@@ -170,12 +178,12 @@ class Cycle:
         context = copy_context()
         traced = context.run(watch.begin, self.scope)
         if traced is not None:  # spans belong to tasks
-            self._protocol.run_in_task(self, self.run(traced, begun_s=begun_s), context)
+            self._protocol.run_in_task(self, self.run(traced, watch, begun_s=begun_s), context)
             return
 
         def take(answer: Answer | None) -> None:
             self._take(answer)
-            watch.note(self.scope, self._status, self._said_len, begun_s, perf_counter(), None)
+            self._note(watch, begun_s)
 
         context.run(endpoint.begin, self.scope, take)
 

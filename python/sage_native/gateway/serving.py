@@ -116,7 +116,8 @@ def serve(
             if not signals.is_told:
                 on_ready(supervisor.urls)
             while not signals.is_told:
-                if not supervisor.restart_ended():
+                # A signal that comes from here on is there when it is waited for.
+                if not supervisor.restart_ended() and not signals.is_told:
                     signals.wait()
             return supervisor.stop()
         finally:
@@ -243,20 +244,24 @@ class _Supervisor:
             ConfigurationError: It ended by itself, or is not ready in time.
         """
         with open(worker.ready_fd, "rb", buffering=0) as ready:  # noqa: PTH123 - it has no path
+            readable: int | None = worker.ready_fd
             while not self._signals.is_told:
+                status = worker.process.poll()
+                if status is not None and readable is None:
+                    if status < 0:
+                        return False
+                    raise ConfigurationError(
+                        f"the {worker.listener} listener did not start; what it said stands above"
+                    )
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:
                     raise ConfigurationError(
                         f"the {worker.listener} listener was not ready within {START_S:.0f} s"
                     )
-                if self._signals.wait(left_s, readable=worker.ready_fd):
+                if self._signals.wait(left_s, readable=readable):
                     if ready.read(1):
                         return True
-                    if worker.process.wait() < 0:
-                        return False
-                    raise ConfigurationError(
-                        f"the {worker.listener} listener did not start; what it said stands above"
-                    )
+                    readable = None  # it has ended, or is about to
         return False
 
 

@@ -5,8 +5,8 @@ calls for each observer, would be a fifth of that. So the server notes what a re
 tuple, and observers are told of all that ended in the last fiftieth of a second, one after the
 other: what is done many times in a row is done in half the time. Records that were answered are
 noted natively, without their scope (`AnsweredRecords`). A request whose trace is sampled
-has a span that is current until its task ends; only one that has to do with somebody else's trace
-goes through a `RequestMiddleware`.
+has a span that is current until its task ends, of a record from when somebody needs it; only one
+that has to do with somebody else's trace goes through a `RequestMiddleware`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sage_native.observability.middleware import (
     RequestMiddleware,
     name_request,
 )
+from sage_native.observability.request_clock import RequestClock
 from sage_native.observability.tracing.current import TRACE_KEY
 from sage_native.observability.tracing.gaps import NEVER
 
@@ -44,8 +45,6 @@ __all__ = ["Watch"]
 
 LATE_S: Final = 0.02
 """How much later than its end observers are told of a request."""
-_SPAN_KEY: Final = "sage.request_span"
-"""In the scope: the span that is begun here and ended here."""
 _IGNORED: Final = "Exception ignored in the request observer"
 
 
@@ -61,10 +60,10 @@ class Watch:
     Attributes:
         members: What every scope must have: a place for its own trace, unless it is sampled, which
             is made by whoever asks for it.
-        begun_count: How many requests have begun. Who begins one in a task of its own, in which its
-            scope is found, adds to it, and has it looked at if it is to be.
-        looks_at: The number of the next request that is to be looked at.
-        takes: Takes what ``note`` would, if nothing else is to be done; else it returns False.
+        clock: Begins a request in a task of its own, in which its scope is found, and returns when
+            that was, on the clock of ``time.perf_counter``; negative if it is to be looked at.
+        takes: Takes what ``note`` would, if it is over now and nothing else is to be done; else it
+            returns False.
     """
 
     def __init__(
@@ -82,8 +81,10 @@ class Watch:
         self._traced = None if tracing is None else RequestMiddleware(app, tracing)
         self._trusts = trusts
         # The number of the next request that somebody wants to see before it is answered.
-        self._asks_at = NEVER if tracing is None else tracing.gap()
-        self.looks_at = self._asks_at if trusts is None else 0
+        self._gaps: list[int] = [] if tracing is None else tracing.gaps()
+        self._asks_at = self._gaps.pop() if self._gaps else NEVER
+        self._requests = RequestClock(looks_at=self._asks_at if trusts is None else 0)
+        self.clock = self._requests.begin
         self._ended: list[Ended] = []
         # Requests whose span has to be ended, and when they were over, in ns since the epoch.
         self._traced_ones: list[tuple[Ended, int]] = []
@@ -91,14 +92,13 @@ class Watch:
         self._records = AnsweredRecords(is_kept=bool(self._record_observers))
         self.takes = self._records.takes
         self._is_due = False
-        self.begun_count = 0
         self._told_count = 0
 
     @property
     def in_flight_count(self) -> int:
         """Return how many requests have begun and are not over, or were a moment ago."""
         untold_count = len(self._ended) + len(self._records) + len(self._traced_ones)
-        return self.begun_count - self._told_count - untold_count
+        return self._requests.count - self._told_count - untold_count
 
     def begin(self, scope: Scope) -> ASGIApp | None:
         """Begin to watch a request, in the context in which it is answered.
@@ -107,28 +107,26 @@ class Watch:
             What shall answer it, in a task of its own; None for whatever answers it otherwise.
         """
         current_scope.set(scope)
-        count = self.begun_count = self.begun_count + 1
-        return None if count < self.looks_at else self.look(scope)
+        return self.look(scope) if self.clock() < 0 else None
 
     def look(self, scope: Scope) -> ASGIApp | None:
         """Look at a request that has begun; as ``begin``."""
         if self._trusts is not None:
             name_request(scope, self._trusts)
-        if self._tracing is not None and self.begun_count == self._asks_at:
-            self._asks_at += self._tracing.gap()
+        tracing = self._tracing
+        if tracing is not None and self._requests.count == self._asks_at:
+            # Many at once: by itself each finds nothing of what draws it in a cache.
+            self._gaps = self._gaps or tracing.gaps()
+            self._asks_at += self._gaps.pop()
             if self._trusts is None:
-                self.looks_at = self._asks_at
-            # In one function: each that is called so rarely costs two microseconds of its own.
-            if self._tracing.selects(scope):
-                try:
-                    span = self._tracing.begin_alone(scope)
-                except Exception as error:  # noqa: BLE001 - not the trouble of who asks
-                    report(self._tracing, error, _IGNORED)
-                    return None
-                if span is None:
-                    return self._traced
-                scope[_SPAN_KEY] = span
-                return self._app
+                self._requests.looks_at = self._asks_at
+            try:
+                found = tracing.sample(scope)
+            except Exception as error:  # noqa: BLE001 - not the trouble of who asks
+                report(tracing, error, _IGNORED)
+                return None
+            if found:
+                return self._traced if found is True else self._app
         return None
 
     def note(  # noqa: PLR0913, PLR0917 - a tuple of them would be made for each record and taken apart
@@ -151,7 +149,9 @@ class Watch:
             error: What the application raised.
         """
         ended = scope, status, sent_len, begun_s, ended_s, error
-        if _SPAN_KEY in scope:  # as rare as it is, it would find nothing in a cache
+        trace = scope.get(TRACE_KEY)
+        if trace is not None and trace.is_sampled:
+            # As rare as it is, it would find nothing in a cache.
             self._traced_ones.append((ended, time_ns()))
         else:
             self._sort(ended)
@@ -168,17 +168,19 @@ class Watch:
             self._ended.append(ended)
         else:
             name, span = scope.get(REQUEST_ID_KEY), scope.get(SPAN_KEY)
-            self._records.add(session_id, sent_len, begun_s, ended_s, name, span)
+            try:
+                self._records.add(session_id, sent_len, begun_s, ended_s, name, span)
+            except (OverflowError, TypeError, ValueError):  # it is none that we have answered
+                self._ended.append(ended)
 
     def _end_traced(self) -> None:
         """End the spans of requests that are over, which their lines name."""
         traced, self._traced_ones = self._traced_ones, []
         for ended, ended_ns in traced:
             scope, status, _, _, _, error = ended
-            span = scope.pop(_SPAN_KEY)
             assert self._tracing is not None  # noqa: S101 - who else has begun it
             try:
-                self._tracing.end_alone(span, scope, status, error, ended_ns=ended_ns)
+                self._tracing.end_alone(scope, status, error, ended_ns=ended_ns)
             except Exception as trouble:  # noqa: BLE001 - as above
                 report(self._tracing, trouble, _IGNORED)
             self._sort(ended)

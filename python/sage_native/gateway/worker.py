@@ -152,9 +152,14 @@ class Server(uvicorn.Server):
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         self._hurry = functools.partial(loop.call_soon_threadsafe, stopping.set)
         # It goes on after this, as long as there are connections.
-        self._ticking = loop.create_task(self._tick_for_ever(stopping.set))
+        self._ticking = ticking = loop.create_task(self._tick_for_ever(stopping.set))
+        ticking.add_done_callback(lambda _: stopping.set())
         try:
             await stopping.wait()
+            if ticking.done():  # without it there are no deadlines: then rather another worker
+                _logger.error(
+                    "a worker cannot tell the time, and ends", exc_info=ticking.exception()
+                )
         finally:
             # Signals may come as long as the process lives, and the loop is closed before that.
             self._hurry = None

@@ -40,6 +40,10 @@ GATHER_S: Final = 0.01
 """How long the first line after a pause waits for others."""
 BUSY_GATHER_S: Final = 0.05
 """How long lines wait for others while there are some all the time."""
+IDLE_S: Final = 5.0
+"""When the thread looks unasked: who appends may be interrupted before it has woken the thread."""
+MAX_VAIN_COUNT: Final = 20
+"""How often the thread looks for lines that were counted and do not come."""
 CLOSE_S: Final = 2.0
 """How long `LineWriter.close` waits for a reader that takes nothing."""
 _BATCH_LEN = 256
@@ -111,7 +115,7 @@ class LineWriter:
         self._queue.extend(pieces)
         # While something waits, the thread looks again by itself: at what it counts, not at the
         # queue, into which this thread may not have come yet.
-        if not waited_count or self._thread is None:
+        if waited_count <= 0 or self._thread is None:
             self._wake()
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
@@ -160,13 +164,24 @@ class LineWriter:
 
     def _run(self) -> None:
         while not self._is_over:
-            self._wanted.wait()
+            self._wanted.wait(IDLE_S)
             self._wanted.clear()
-            if self._waiting_count:
+            if self._queue or self._waiting_count > 0:
                 self._gather(GATHER_S)
-                while self._waiting_count and not self._is_over:
-                    self._drain()
-                    self._gather(BUSY_GATHER_S)
+            vain_count = 0
+            while (self._queue or self._waiting_count > 0) and not self._is_over:
+                vain_count = 0 if self._queue else vain_count + 1
+                if vain_count > MAX_VAIN_COUNT:
+                    self._recount()
+                    break
+                self._drain()
+                self._gather(BUSY_GATHER_S)
+
+    def _recount(self) -> None:
+        """Forget what was counted and did not come: something was raised where it was appended."""
+        with self._counting:
+            if not self._queue:
+                self._waiting_count = 0
 
     def _gather(self, wait_s: float) -> None:
         """Wait for more lines, unless somebody waits for those that are there."""

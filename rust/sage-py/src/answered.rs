@@ -5,12 +5,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use sage_core::answered::{AnsweredRecord, AnsweredRecords as Records};
 
+use crate::clock;
 use crate::numbers::Whole;
 
 /// As `sage_native.observability.middleware` has them.
-const SESSION_KEY: &str = "sage.session";
-const REQUEST_ID_KEY: &str = "sage.request_id";
-const RECORD_STATUS: u64 = 200;
+pub const SESSION_KEY: &str = "sage.session";
+pub const REQUEST_ID_KEY: &str = "sage.request_id";
+pub const RECORD_STATUS: u64 = 200;
 
 /// Session id, length of the answer, begin and end, name of the request, ids of its trace and span.
 type Row<'a> = (&'a str, u64, f64, f64, Option<&'a str>, Option<(&'a str, &'a str)>);
@@ -24,6 +25,23 @@ pub struct AnsweredRecords {
     pub records: Records,
     is_kept: bool,
     forgotten_count: usize,
+}
+
+impl AnsweredRecords {
+    /// Adds one without a name that is over now; None if it is the first that is kept.
+    #[inline]
+    pub fn take_in(&mut self, py: Python<'_>, session_id: &str, sent_len: u64, begun_s: f64) -> Option<()> {
+        if !self.is_kept {
+            self.forgotten_count += 1;
+            return Some(());
+        }
+        if self.records.is_empty() {
+            return None;
+        }
+        let ended_s = clock::counter_s(py).ok()?;
+        self.records.add(&AnsweredRecord { session_id, sent_len, begun_s, ended_s, name: None, span: None });
+        Some(())
+    }
 }
 
 #[pymethods]
@@ -75,48 +93,41 @@ impl AnsweredRecords {
     ///     scope: The scope of its request. It is a record if its session stands there.
     ///     status: What was answered.
     ///     sent_len: The length of the answer.
-    ///     begun_s: When it began, in s on any clock.
-    ///     ended_s: When it was over.
+    ///     begun_s: When it began, on the clock of ``time.perf_counter``; it is over now.
     ///     error: What was raised.
     ///
     /// Returns:
     ///     Whether it was added.
     ///
     /// Cost: about 0.1 µs.
-    #[pyo3(signature = (scope, status, sent_len, begun_s, ended_s, error, /))]
+    #[pyo3(signature = (scope, status, sent_len, begun_s, error, /))]
     fn takes(
         &mut self,
         scope: &Bound<'_, PyDict>,
-        status: Option<Whole>,
-        sent_len: Option<Whole>,
+        status: &Bound<'_, PyAny>,
+        sent_len: &Bound<'_, PyAny>,
         begun_s: f64,
-        ended_s: f64,
         error: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         let py = scope.py();
-        let (Some(Whole(RECORD_STATUS)), Some(Whole(sent_len)), None) = (status, sent_len, error) else {
+        let (Ok(Whole(RECORD_STATUS)), Ok(Whole(sent_len)), None) =
+            (status.extract::<Whole>(), sent_len.extract::<Whole>(), error)
+        else {
             return Ok(false);
         };
-        if self.is_kept && self.records.is_empty() || scope.contains(intern!(py, REQUEST_ID_KEY))? {
+        if scope.contains(intern!(py, REQUEST_ID_KEY))? {
             return Ok(false);
         }
         let Some(session_id) = scope.get_item(intern!(py, SESSION_KEY))? else {
             return Ok(false);
         };
-        if self.is_kept {
-            let session_id = session_id.cast::<PyString>()?.to_str()?;
-            self.records.add(&AnsweredRecord {
-                session_id,
-                sent_len,
-                begun_s,
-                ended_s,
-                name: None,
-                span: None,
-            });
-        } else {
-            self.forgotten_count += 1;
-        }
-        Ok(true)
+        let Ok(session_id) = session_id.cast::<PyString>() else {
+            return Ok(false);
+        };
+        let Ok(session_id) = session_id.to_str() else {
+            return Ok(false);
+        };
+        Ok(self.take_in(py, session_id, sent_len, begun_s).is_some())
     }
 
     /// Take all of them out of here, into another such object.

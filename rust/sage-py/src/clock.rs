@@ -1,5 +1,6 @@
-//! The wall clock, for callers who do not hand in a time of their own.
+//! Clocks, for callers who do not hand in a time of their own.
 
+use pyo3::prelude::*;
 use sage_core::replay::Moment;
 
 use crate::numbers::Whole;
@@ -54,4 +55,29 @@ fn now_ms_of_system() -> u64 {
 
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What `time.perf_counter` returns, in seconds.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[allow(unsafe_code)]
+#[inline]
+pub fn counter_s(_py: Python<'_>) -> PyResult<f64> {
+    #[cfg(target_os = "linux")]
+    const COUNTER: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    #[cfg(target_os = "macos")]
+    const COUNTER: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is there to be written; these clocks are always there.
+    unsafe { libc::clock_gettime(COUNTER, &raw mut now) };
+    // Rounded once, as Python does it.
+    Ok((now.tv_sec as f64).mul_add(1e9, now.tv_nsec as f64) / 1e9)
+}
+
+/// What `time.perf_counter` returns, in seconds.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub fn counter_s(py: Python<'_>) -> PyResult<f64> {
+    use pyo3::sync::PyOnceLock;
+
+    static COUNTER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    COUNTER.import(py, "time", "perf_counter")?.call0()?.extract()
 }

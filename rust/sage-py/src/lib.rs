@@ -23,12 +23,15 @@ mod numbers;
 mod output;
 mod probes;
 mod processor;
+mod quick;
 mod quick_admit;
+mod quick_takes;
 mod record_lines;
 mod records;
 mod replay_set;
 mod replay_statistics;
 mod replay_windows;
+mod request_clock;
 mod residue;
 mod secrecy;
 mod session;
@@ -74,6 +77,8 @@ mod native {
     #[pymodule_export]
     use crate::replay_windows::{ReplayWindow, ReplayWindowTable};
     #[pymodule_export]
+    use crate::request_clock::RequestClock;
+    #[pymodule_export]
     use crate::session::{PreparedRekey, Session};
     #[pymodule_export]
     use crate::signatures::{SigningKey, VerifyingKey, ed25519_key_of_did, verify_many};
@@ -88,6 +93,7 @@ mod native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::processor::choose();
         crate::quick_admit::install(module.py())?;
+        crate::quick_takes::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

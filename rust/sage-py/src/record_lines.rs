@@ -29,7 +29,9 @@ pub struct RecordLines {
 /// What stands for sessions, by their ids; learnt when it is asked for.
 struct Sessions {
     pseudonym_of: Py<PyAny>,
-    known: HashMap<Box<str>, Box<str>>,
+    /// The places of those that are known, so that each is looked for once.
+    places: HashMap<Box<str>, usize>,
+    pseudonyms: Vec<Box<str>>,
     max_known: usize,
 }
 
@@ -40,7 +42,7 @@ impl RecordLines {
     fn new(first: &str, then: &str, pseudonym_of: Py<PyAny>, max_known: usize) -> Self {
         Self {
             lines: Lines::new(first, then),
-            sessions: Sessions { pseudonym_of, known: HashMap::new(), max_known },
+            sessions: Sessions { pseudonym_of, places: HashMap::new(), pseudonyms: Vec::new(), max_known },
         }
     }
 
@@ -96,26 +98,29 @@ impl RecordLines {
     /// How many pseudonyms are remembered.
     #[getter]
     fn known_count(&self) -> usize {
-        self.sessions.known.len()
+        self.sessions.pseudonyms.len()
     }
 }
 
 impl Sessions {
     fn of(&mut self, py: Python<'_>, session_id: &str) -> PyResult<&str> {
-        // Twice, since what was found would be borrowed for as long as what is learnt.
-        if !self.known.contains_key(session_id) {
-            self.learn(py, session_id)?;
-        }
-        Ok(&self.known[session_id])
+        let place = match self.places.get(session_id) {
+            Some(&place) => place,
+            None => self.learn(py, session_id)?,
+        };
+        Ok(&self.pseudonyms[place])
     }
 
     #[cold]
-    fn learn(&mut self, py: Python<'_>, session_id: &str) -> PyResult<()> {
-        if self.known.len() >= self.max_known {
-            self.known.clear();
-        }
+    fn learn(&mut self, py: Python<'_>, session_id: &str) -> PyResult<usize> {
         let pseudonym = self.pseudonym_of.bind(py).call1((session_id,))?.cast_into::<PyString>()?;
-        self.known.insert(session_id.into(), pseudonym.to_str()?.into());
-        Ok(())
+        if self.pseudonyms.len() >= self.max_known {
+            self.places.clear();
+            self.pseudonyms.clear();
+        }
+        let place = self.pseudonyms.len();
+        self.pseudonyms.push(pseudonym.to_str()?.into());
+        self.places.insert(session_id.into(), place);
+        Ok(place)
     }
 }

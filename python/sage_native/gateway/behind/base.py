@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sage_native.exceptions import SageError
 from sage_native.protocol import MAX_PLAINTEXT_LEN
@@ -64,7 +64,13 @@ class Behind(ABC):
     """Answers the messages of authenticated peers.
 
     `start` is called once before the first message and `aclose` once after the last.
+
+    Attributes:
+        needs_span: Whether somebody in it may ask OpenTelemetry for the span of a record's request.
+            False spares that of making it before; what asks this package needs no more.
     """
+
+    needs_span: ClassVar[bool] = True
 
     @abstractmethod
     async def answer(

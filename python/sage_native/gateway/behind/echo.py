@@ -18,6 +18,8 @@ __all__ = ["EchoBehind"]
 class EchoBehind(Behind):
     """A raw message is its own answer; a request gets its own content and status 200."""
 
+    needs_span = False
+
     async def answer(
         self,
         peer: Peer,  # noqa: ARG002 - part of the interface

@@ -18,6 +18,7 @@ from sage_native.gateway.limits import ClientGoneError, read_body
 from sage_native.gateway.peers import Peer
 from sage_native.gateway.problems import ProblemError
 from sage_native.gateway.siblings import RECORD
+from sage_native.observability.tracing.current import begin_span_to_come
 from sage_native.protocol import MAX_PLAINTEXT_LEN, RECORD_OVERHEAD
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class RecordEndpoint:
         self, scope: Scope, receive: Receive, session_id: str
     ) -> bytes | Answer | None:
         gateway = self._gateway
+        if gateway.behind.needs_span:
+            begin_span_to_come(scope)
         gateway.pacing.check(scope)
         record = await read_body(
             receive,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DroppedLines", "KeyCaches", "NativeCounts", "ResidentMemory", "memory_limit_bytes"]
 
 _NS = 1e-9
+_LOCK_S = 1.0
 
 
 class NativeCounts:
@@ -32,13 +34,25 @@ class NativeCounts:
     def __init__(self) -> None:
         self._before = operation_counts()
         self._seen: dict[str, OperationCounts] = {}
+        self._reading = threading.Lock()
 
     def __call__(self, tallies: Tallies) -> None:
         """Bring the tallies up to date."""
+        # One after the other, or an older count could come after a newer one, and stay. In a forked
+        # child the lock may be that of a thread which is not there.
+        is_alone = self._reading.acquire(timeout=_LOCK_S)
+        try:
+            self._read(tallies, is_alone=is_alone)
+        finally:
+            if is_alone:
+                self._reading.release()
+
+    def _read(self, tallies: Tallies, *, is_alone: bool) -> None:
         for operation, counts in operation_counts().items():
             if counts == self._seen.get(operation):
                 continue
-            self._seen[operation] = counts
+            if is_alone:
+                self._seen[operation] = counts
             kind = "encryption" if operation in {"seal", "open"} else "signature"
             since = _since(self._before[operation], counts)
             done = tallies[f"sage_{kind}_operations_total"]

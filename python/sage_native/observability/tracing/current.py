@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import random
 import sys
+from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sage_native.observability.context import scope_here
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
     from typing import Self
 
 __all__ = [
     "TRACE_KEY",
     "RequestTrace",
+    "SpanToCome",
     "TraceIds",
+    "begin_span_to_come",
     "current_request_trace",
     "current_span_context",
     "request_trace",
@@ -29,7 +33,7 @@ __all__ = [
 ]
 
 TRACE_KEY = "sage.trace"
-"""In the scope of a request that is not sampled: its trace; None until somebody asks for it."""
+"""In the scope of a request: its trace; None until somebody asks for one that is not sampled."""
 
 RANDOM_FLAG = 0x02
 """Trace flags: this trace id was drawn at random."""
@@ -79,11 +83,32 @@ class RequestTrace:
         return self.flags & SAMPLED_FLAG != 0
 
     @property
+    def span_id(self) -> int:
+        """Return the span of the request in it; 0 if it has none."""
+        return 0
+
+    def be_current(self) -> None:
+        """Have OpenTelemetry find the span of the request here, if it finds none."""
+
+    @property
     def trace_id(self) -> int:
         """Return the trace, not 0."""
         while not self._trace_id:
             self._trace_id = random.getrandbits(128)
         return self._trace_id
+
+
+class SpanToCome(RequestTrace, ABC):
+    """The trace of any request that is sampled and whose span nobody has needed yet.
+
+    Nearly always nobody does before it is over, and then it is made with many others.
+    """
+
+    flags = SAMPLED_FLAG | RANDOM_FLAG
+
+    @abstractmethod
+    def begin(self, scope: MutableMapping[str, Any]) -> RequestTrace:
+        """Begin the span of a scope's request, by whoever needs it first; return its own trace."""
 
 
 request_trace: ContextVar[RequestTrace | None] = ContextVar("sage_request_trace", default=None)
@@ -99,7 +124,18 @@ def current_request_trace() -> RequestTrace | None:
             trace = scope[TRACE_KEY]
             if trace is None:
                 trace = scope[TRACE_KEY] = RequestTrace()
+            elif trace.is_sampled:
+                trace = trace.begin(scope) if isinstance(trace, SpanToCome) else trace
+                # Whoever asked first may have done so in a task or a thread of its own.
+                trace.be_current()
     return trace
+
+
+def begin_span_to_come(scope: MutableMapping[str, Any]) -> None:
+    """Begin the span of a request, if it is to have one, for those who ask OpenTelemetry alone."""
+    trace = scope.get(TRACE_KEY)
+    if isinstance(trace, SpanToCome):
+        trace.begin(scope).be_current()
 
 
 def trace_ids() -> TraceIds | None:
@@ -112,7 +148,10 @@ def trace_ids() -> TraceIds | None:
         return TraceIds(f"{request.trace_id:032x}", None, False)  # noqa: FBT003 - by name it takes twice as long
     context = current_span_context()
     if context is None:
-        return None
+        if request is None or not request.span_id:
+            return None
+        # It is over, and nobody had needed its span before.
+        return TraceIds(f"{request.trace_id:032x}", f"{request.span_id:016x}", True)  # noqa: FBT003 - as above
     return TraceIds(
         f"{context.trace_id:032x}",
         f"{context.span_id:016x}",

@@ -13,7 +13,8 @@ import random
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, Final
 
-from sage_native.observability.middleware import SPAN_KEY
+from sage_native.observability.answered import RECORD_ROUTE
+from sage_native.observability.middleware import REQUEST_ID_KEY
 from sage_native.observability.tracing.current import RequestTrace, request_trace
 from sage_native.observability.tracing.gaps import draw_gap
 from sage_native.observability.tracing.request_attributes import outcome_of
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, MutableMapping
 
     from sage_native.observability.middleware import ObservedRequest
-    from sage_native.observability.tracing.request_span import RequestSpan
     from sage_native.observability.tracing.server_spans import ServerSpan
     from sage_native.observability.tracing.starting import Tracing
 
@@ -32,6 +32,7 @@ __all__ = ["TracingObserver"]
 _GAP_COUNT: Final = 64
 """How many gaps are drawn at once."""
 _IS_SELECTED = "sage.is_selected"
+_RECORD_BEFORE, _, _RECORD_AFTER = RECORD_ROUTE.partition("{session_id}")
 
 
 class TracingObserver:
@@ -45,7 +46,8 @@ class TracingObserver:
         unsampled_paths: Paths that are asked for all the time and tell nothing.
 
     Cost: 0.6 µs for a request that is not sampled (1 µs where somebody is believed), else
-    40 µs in a worker, 4 µs in a loop that does nothing else, and 3 µs for sending its span.
+    40 µs in a worker, a record 20, 4 µs in a loop that does nothing else, and 3 µs for sending its
+    span.
     """
 
     def __init__(
@@ -58,82 +60,74 @@ class TracingObserver:
     ) -> None:
         from sage_native.observability.tracing.server_spans import (  # noqa: PLC0415 - an extra
             ServerSpan,
-            begin_alone,
+            ServerSpanToCome,
         )
 
         self._begin_span = ServerSpan
-        self._begin_alone = begin_alone
+        self._to_come = ServerSpanToCome(tracing.request_spans, listener)
         self._tracing = tracing
         self._rate = tracing.sample_rate
         self._listener = listener
         self._believes = believes
         self._unsampled_paths = frozenset(unsampled_paths)
-        self._gaps: list[int] = []
 
-    def gap(self) -> int:
-        """Draw how far it is to the next request that `selects` must be asked about.
+    def gaps(self) -> list[int]:
+        """Draw how far it is from each request that `sample` must be asked about to the next.
 
         For a server that calls its application past `RequestMiddleware` if nobody is interested.
         Those in between have a trace of their own: their scope must have a `TRACE_KEY`.
         """
         if self._believes is not None:
-            return 1
-        if not self._gaps:
-            # Many at once: by itself each finds nothing of what draws it in a cache.
-            self._gaps = [draw_gap(self._rate) for _ in range(_GAP_COUNT)]
-        return self._gaps.pop()
+            return [1] * _GAP_COUNT
+        return [draw_gap(self._rate) for _ in range(_GAP_COUNT)]
 
-    def selects(self, scope: MutableMapping[str, Any]) -> bool:
-        """Decide whether a request at the end of a `gap` must be observed."""
-        is_drawn = True
+    def sample(self, scope: MutableMapping[str, Any]) -> RequestTrace | bool:
+        """Decide about a request at the end of a gap, in the task that answers it alone.
+
+        Returns:
+            Its trace, which `end_alone` ends; True if it must go through a `RequestMiddleware`, and
+            False if it is not sampled.
+        """
         if self._believes is not None:
             if self._believes(scope):
                 return True
-            is_drawn = random.random() < self._rate  # noqa: S311 - no secret
-        if is_drawn and scope["path"] not in self._unsampled_paths:
-            scope[_IS_SELECTED] = True
-            return True
-        return False
-
-    def begin_alone(self, scope: MutableMapping[str, Any]) -> RequestSpan | None:
-        """Begin the span of a request that was selected, in the task that answers it alone.
-
-        Returns:
-            What `end_alone` ends; None if the request must go through a `RequestMiddleware`.
-        """
-        spans = self._tracing.request_spans
-        if _IS_SELECTED not in scope or not spans.is_enough:
-            return None
+            if random.random() >= self._rate:  # noqa: S311 - no secret
+                return False
+        path = scope["path"]
+        if path in self._unsampled_paths:
+            return False
+        to_come = self._to_come
+        is_alone = to_come.spans.is_enough
         for name, _ in scope["headers"]:
             if name == PARENT:
-                return None
-        del scope[_IS_SELECTED]
-        return self._begin_alone(spans, scope, self._listener)
+                is_alone = False
+        if not is_alone:
+            scope[_IS_SELECTED] = True
+            return True
+        # It will have a name, of which whoever takes records that are plain must know.
+        scope.setdefault(REQUEST_ID_KEY, None)
+        if path.startswith(_RECORD_BEFORE) and path.endswith(_RECORD_AFTER):
+            to_come.announce(scope)
+            return to_come
+        return to_come.begin_here(scope)
 
     def end_alone(
         self,
-        span: RequestSpan,
         scope: MutableMapping[str, Any],
         status: int | None,
         error: BaseException | None,
         *,
         ended_ns: int,
     ) -> None:
-        """End it, once the request is over.
+        """End the span of a request that is sampled, once the request is over.
 
         Args:
-            span: The span.
-            scope: The scope of its request, which is told the ids of the span.
+            scope: Its scope, which is told the ids of the span.
             status: What was answered, if anything was.
             error: What the application raised.
             ended_ns: When the request was over, in ns since the epoch.
         """
-        # Formatting them as numbers takes twice as long.
-        scope[SPAN_KEY] = (
-            span.trace_id.to_bytes(16, "big").hex(),
-            span.span_id.to_bytes(8, "big").hex(),
-        )
-        span.ended(outcome_of(scope, status, error), ended_ns)
+        self._to_come.end(scope, outcome_of(scope, status, error), ended_ns)
 
     def begin(self, request: ObservedRequest) -> Token[RequestTrace | None] | ServerSpan:
         """Decide about a request's trace, and begin its span if it is sampled."""

@@ -13,11 +13,13 @@ from sage_native.observability.middleware import (
     PROBLEM_KEY,
     ROUTE_KEY,
     UNMATCHED,
+    request_id_of,
     route_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
+    from typing import Self
 
 __all__ = ["Attributes", "Begun", "Outcome", "outcome_of"]
 
@@ -40,6 +42,17 @@ class Begun(NamedTuple):
     version: str
     listener: str
     request_id: str
+
+    @classmethod
+    def of(cls, scope: MutableMapping[str, Any], listener: str) -> Self:
+        """Return what is known of the request of a scope, which has a name from now on."""
+        return cls(
+            scope["method"],
+            scope.get("scheme", "http"),
+            scope.get("http_version", "1.1"),
+            listener,
+            request_id_of(scope),
+        )
 
     @property
     def name(self) -> str:

@@ -4,47 +4,44 @@ A span of OpenTelemetry's SDK is made for whoever may add to it: locks, bounded 
 that are looked through one by one. That is 30 µs where it is made all the time, and twice as much
 for one request in a hundred, when nothing of it is in a cache. What the gateway says of a request
 needs none of it. So this span keeps what it was told, and the thread that sends spans makes of it
-what the exporter takes. Who takes hold of it by OpenTelemetry's ways, as an application behind the
-gateway may, holds a span of the SDK with the same ids, and from then on all goes there.
+what the exporter takes (`EndedSpan`). Who takes hold of it by OpenTelemetry's ways, as an
+application behind the gateway may, holds a span of the SDK with the same ids, and from then on all
+goes there.
 """
 
 from __future__ import annotations
 
 import threading
-from random import getrandbits
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
     SpanContext,
-    SpanKind,
     Status,
     StatusCode,
-    TraceFlags,
+    get_current_span,
+    set_span_in_context,
 )
 
 from sage_native.observability.tracing.current import RANDOM_FLAG, SAMPLED_FLAG, RequestTrace
+from sage_native.observability.tracing.ended_span import FLAGS, EndedSpan, drawn_ids
+from sage_native.observability.tracing.making_current import make_current
+from sage_native.observability.tracing.request_attributes import Begun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from opentelemetry.util.types import Attributes, AttributeValue
 
-    from sage_native.observability.tracing.request_attributes import Begun, Outcome
+    from sage_native.observability.middleware import Scope
+    from sage_native.observability.tracing.request_attributes import Outcome
     from sage_native.observability.tracing.request_spans import RequestSpans
 
-__all__ = ["Kind", "Own", "RequestSpan", "finish"]
+__all__ = ["RequestSpan", "finish"]
 
-Kind: TypeAlias = tuple[str, str, str, str, int, "Outcome | None"]
-"""What a span says that others say too."""
-Own: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
-"""Trace id, span id, begin and end (16, 8, 8 and 8 bytes), and the name of the request."""
-
-_FLAGS: Final = TraceFlags(SAMPLED_FLAG | RANDOM_FLAG)
-_UNSET: Final = Status()
 _FAILED: Final = Status(StatusCode.ERROR)
 
 
@@ -52,110 +49,92 @@ class RequestSpan(RequestTrace, Span):
     """A span that is sampled and belongs to no other, and so the beginning of its trace.
 
     Args:
-        begun: What is known of the request.
         makes: Makes a span of the SDK in its place, and takes it at its end.
+        scope: The scope of its request, kept until its end.
+        listener: Which listener it came to.
+        begun_ns: When it began, in ns since the epoch.
 
     Attributes:
-        trace_id: Its trace, 128 bits, not 0.
-        span_id: Its own id, 64 bits, not 0.
         makes: As handed in.
     """
 
     # Of the class, as in `RequestTrace`: each assignment costs, in caches that hold nothing of it.
     flags = SAMPLED_FLAG | RANDOM_FLAG
-    trace_id = 0
-    _ended_ns: int | None = None
-    _outcome: Outcome | None = None
+    _scope: Scope | None = None
+    _listener = ""
+    _begun: Begun | None = None
+    _is_over = False
     _context: SpanContext | None = None
     _whole: Span | None = None
 
-    def __init__(self, begun: Begun, makes: RequestSpans) -> None:
-        self.trace_id = getrandbits(128) or 1
-        self.span_id = getrandbits(64) or 1
-        self._begun_ns = time_ns()
-        self._begun = begun
+    def __init__(self, makes: RequestSpans, scope: Scope, listener: str, begun_ns: int) -> None:
         self.makes = makes
-        self._holding = threading.Lock()
+        self._scope = scope
+        self._listener = listener
+        self._begun_ns = begun_ns
+
+    @classmethod
+    def of_begun(cls, begun: Begun, makes: RequestSpans) -> Self:
+        """Begin one of which everything is known.
+
+        Args:
+            begun: What is known of the request.
+            makes: As above.
+        """
+        self = cls.__new__(cls)
+        self.makes = makes
+        self._begun = begun
+        self._begun_ns = time_ns()
+        return self
+
+    @property
+    def trace_id(self) -> int:
+        """Return its trace, 128 bits, not 0."""
+        return int.from_bytes(self._ids()[0], "big")
+
+    @property
+    def span_id(self) -> int:
+        """Return its own id, 64 bits, not 0."""
+        return int.from_bytes(self._ids()[1], "big")
 
     def ended(self, outcome: Outcome, ended_ns: int | None = None) -> None:
         """End it, as `finish` says: at a time in ns since the epoch, or now."""
-        with self._holding:
-            if self._whole is None:
-                self._ended_ns = time_ns() if ended_ns is None else ended_ns
-                self._outcome = outcome
+        with self._holding():
+            begun = self._known()
+            self._scope = None  # which has this span in it
+            self._is_over = True
         if self._whole is None:
-            self.makes.add(self)
+            trace_id, span_id = self._ids()
+            ended = EndedSpan(
+                trace_id,
+                span_id,
+                self._begun_ns,
+                time_ns() if ended_ns is None else ended_ns,
+                begun,
+                outcome,
+                self.makes,
+            )
+            self.makes.add(ended)
         else:
-            finish(self._whole, self._begun, outcome, ended_ns)
+            finish(self._whole, begun, outcome, ended_ns)
 
-    def readable(self) -> ReadableSpan:
-        """Return what an exporter takes, once it has ended."""
-        outcome = self._outcome
-        assert outcome is not None  # noqa: S101 - it has ended
-        return ReadableSpan(
-            outcome.name(self._begun),
-            self.get_span_context(),
-            resource=self.makes.resource,
-            attributes={**self._begun.attributes(), **outcome.attributes()},
-            kind=SpanKind.SERVER,
-            status=_UNSET if outcome.trouble is None else _FAILED,
-            start_time=self._begun_ns,
-            end_time=self._ended_ns,
-            instrumentation_scope=self.makes.scope,
-        )
-
-    def own(self) -> Own:
-        """Spell what differs between spans that say the same, once it has ended.
-
-        Raises:
-            UnicodeEncodeError: The name of the request cannot be sent.
-        """
-        ended_ns = self._ended_ns
-        assert ended_ns is not None  # noqa: S101 - it has ended
-        return (
-            self.trace_id.to_bytes(16, "big"),
-            self.span_id.to_bytes(8, "big"),
-            self._begun_ns.to_bytes(8, "little"),
-            ended_ns.to_bytes(8, "little"),
-            self._begun.request_id.encode(),
-        )
-
-    def kind_with(self, request_id_len: int) -> Kind:
-        """Return what else it says, if the name of its request has so many bytes."""
-        begun = self._begun
-        return (
-            begun.name,
-            begun.scheme,
-            begun.version,
-            begun.listener,
-            request_id_len,
-            self._outcome,
-        )
-
-    def alike(self, request_id: str) -> RequestSpan:
-        """Return one of the same kind that has ended, whose ids and times were drawn.
-
-        Args:
-            request_id: The name of its request.
-        """
-        other = RequestSpan(self._begun._replace(request_id=request_id), self.makes)
-        other._begun_ns = getrandbits(64) or 1
-        other._ended_ns = getrandbits(64) or 1
-        other._outcome = self._outcome
-        return other
+    def be_current(self) -> None:
+        """Have OpenTelemetry find it here, if it finds none and this is not over."""
+        if not self._is_over and not get_current_span().get_span_context().is_valid:
+            make_current(set_span_in_context(self))
 
     def get_span_context(self) -> SpanContext:
         """Return its ids."""
         context = self._context
         if context is None:
             context = self._context = SpanContext(
-                self.trace_id, self.span_id, is_remote=False, trace_flags=_FLAGS
+                self.trace_id, self.span_id, is_remote=False, trace_flags=FLAGS
             )
         return context
 
     def is_recording(self) -> bool:
         """Tell whether it has not ended."""
-        return self._ended_ns is None if self._whole is None else self._whole.is_recording()
+        return not self._is_over if self._whole is None else self._whole.is_recording()
 
     def end(self, end_time: int | None = None) -> None:
         """End it, whatever becomes of the request."""
@@ -204,12 +183,34 @@ class RequestSpan(RequestTrace, Span):
 
     def _held(self) -> Span:
         """Return the span of the SDK in place of this one; one that takes nothing if it is over."""
-        with self._holding:
+        with self._holding():
             if self._whole is None:
-                if self._ended_ns is not None:
+                if self._is_over:
                     return NonRecordingSpan(self.get_span_context())
-                self._whole = self.makes.whole(self.get_span_context(), self._begun, self._begun_ns)
+                known = self._known()
+                self._whole = self.makes.whole(self.get_span_context(), known, self._begun_ns)
             return self._whole
+
+    def _holding(self) -> threading.Lock:
+        """Return the lock of whoever takes hold of it, or ends it."""
+        # Whichever thread asks first, all have the same one: this is one step of the interpreter.
+        lock: threading.Lock = self.__dict__.setdefault("_lock", threading.Lock())
+        return lock
+
+    def _ids(self) -> tuple[bytes, bytes]:
+        """Return the ids of its trace and its own; drawn if need be, by one of those who ask."""
+        ids: tuple[bytes, bytes] | None = self.__dict__.get("_drawn")
+        if ids is None:
+            ids = self.__dict__.setdefault("_drawn", drawn_ids())
+        return ids
+
+    def _known(self) -> Begun:
+        """Return what is known of the request; to whoever holds the lock, or once it is over."""
+        begun = self._begun
+        if begun is None:
+            assert self._scope is not None  # noqa: S101 - else that was known
+            begun = self._begun = Begun.of(self._scope, self._listener)
+        return begun
 
 
 def finish(span: Span, begun: Begun, outcome: Outcome, ended_ns: int | None = None) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import Link, Span, SpanContext
 
+    from sage_native.observability.tracing.ended_span import EndedSpan
     from sage_native.observability.tracing.request_attributes import Begun
 
 __all__ = ["GivenIds", "RequestSpans", "SeenProvider"]
@@ -76,7 +77,7 @@ class RequestSpans:
     Args:
         provider: Whose spans they are. Its only processor is who is behind ``add``.
         ids: The provider's.
-        add: Takes a `RequestSpan` that has ended.
+        add: Takes an `EndedSpan`.
 
     Attributes:
         tracer: What makes the SDK's spans.
@@ -86,7 +87,7 @@ class RequestSpans:
     """
 
     def __init__(
-        self, provider: SeenProvider, ids: GivenIds, *, add: Callable[[RequestSpan], None]
+        self, provider: SeenProvider, ids: GivenIds, *, add: Callable[[EndedSpan], None]
     ) -> None:
         self._provider = provider
         self._ids = ids
@@ -115,7 +116,7 @@ class RequestSpans:
         limited.
         """
         if self.is_enough and not links:
-            return RequestSpan(begun, self)
+            return RequestSpan.of_begun(begun, self)
         return self._start(begun, links=links)
 
     @property

@@ -20,7 +20,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sage_native.observability.tracing.request_span import RequestSpan
+    from sage_native.observability.tracing.ended_span import EndedSpan
 
 __all__ = ["SpanHead", "SpanPattern", "learn_pattern", "spelt_request"]
 
@@ -52,14 +52,14 @@ class SpanPattern(NamedTuple):
 
     Attributes:
         head: What is said before it.
-        pieces: What comes before each part of `RequestSpan.own`, and what comes after them: 6.
+        pieces: What comes before each part of `EndedSpan.own`, and what comes after them: 6.
     """
 
     head: SpanHead
     pieces: tuple[bytes, ...]
 
 
-def learn_pattern(span: RequestSpan) -> SpanPattern | None:
+def learn_pattern(span: EndedSpan) -> SpanPattern | None:
     """Return the pattern of the kind of a span that has ended; None if it has none.
 
     Cost: as much as encoding a batch of this span alone, some 100 µs.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-    from sage_native.observability.tracing.request_span import RequestSpan
+    from sage_native.observability.tracing.ended_span import EndedSpan
 
 __all__ = ["SpanQueue", "SpanSender"]
 
@@ -50,7 +50,7 @@ _logger = logging.getLogger("sage_native.tracing")
 class SpanSender(Protocol):
     """An exporter that takes spans of requests as they are, beside the SDK's."""
 
-    def export(self, spans: Sequence[ReadableSpan | RequestSpan], /) -> SpanExportResult:
+    def export(self, spans: Sequence[ReadableSpan | EndedSpan], /) -> SpanExportResult:
         """Send a batch; tell whether it has come."""
 
     def shutdown(self) -> None:
@@ -100,7 +100,7 @@ class SpanQueue(SpanProcessor):
         self._begin()
 
     def _begin(self) -> None:
-        self._queue: deque[ReadableSpan | RequestSpan] = deque()
+        self._queue: deque[ReadableSpan | EndedSpan] = deque()
         # Reentrant, since a finaliser that runs while it is held may end a span. Taken by itself
         # where spans end: by way of the condition it takes twice as long.
         self._lock = threading.RLock()
@@ -118,7 +118,7 @@ class SpanQueue(SpanProcessor):
         if span.context is not None and span.context.trace_flags.sampled:
             self.add(span)
 
-    def add(self, span: ReadableSpan | RequestSpan) -> None:
+    def add(self, span: ReadableSpan | EndedSpan) -> None:
         """Queue a span that is sampled, as ``on_end``."""
         with self._lock:
             queue_len = len(self._queue)
@@ -195,7 +195,7 @@ class SpanQueue(SpanProcessor):
                     _logger.exception("spans could not be sent")
                 self._note(is_sent=is_sent)
 
-    def _next_batch(self) -> list[ReadableSpan | RequestSpan]:
+    def _next_batch(self) -> list[ReadableSpan | EndedSpan]:
         """Wait for spans that are to be sent; none once the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(self._is_ready, self._interval_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from sage_native.observability.tracing.request_span import RequestSpan
+from sage_native.observability.tracing.ended_span import EndedSpan
 from sage_native.observability.tracing.span_pattern import learn_pattern, spelt_request
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from sage_native.observability.tracing.request_span import Kind
+    from sage_native.observability.tracing.ended_span import Kind
     from sage_native.observability.tracing.span_pattern import SpanHead, SpanPattern
 
 __all__ = ["PATTERN_COUNT", "SpanStamps"]
@@ -37,9 +37,7 @@ class SpanStamps:
         self._resource: Resource | None = None
         self._head: SpanHead | None = None
 
-    def spell(
-        self, spans: Sequence[ReadableSpan | RequestSpan]
-    ) -> tuple[bytes, list[ReadableSpan]]:
+    def spell(self, spans: Sequence[ReadableSpan | EndedSpan]) -> tuple[bytes, list[ReadableSpan]]:
         """Encode what has a pattern, of the spans of a batch.
 
         Returns:
@@ -48,14 +46,14 @@ class SpanStamps:
 
         Cost: 1.5 µs for a span that has one.
         """
-        makes = next((one.makes for one in spans if isinstance(one, RequestSpan)), None)
+        makes = next((one.makes for one in spans if isinstance(one, EndedSpan)), None)
         if makes is not None and self._resource is not makes.resource:
             self._belong_to(makes.resource)
         patterns = self._patterns
         stamped: list[bytes] = []
         others: list[ReadableSpan] = []
         for span in spans:
-            if not isinstance(span, RequestSpan):
+            if not isinstance(span, EndedSpan):
                 others.append(span)
                 continue
             pattern: SpanPattern | None = None
@@ -82,7 +80,7 @@ class SpanStamps:
             return b"", others
         return spelt_request(self._head, stamped), others
 
-    def _learnt(self, kind: Kind, span: RequestSpan) -> SpanPattern | None:
+    def _learnt(self, kind: Kind, span: EndedSpan) -> SpanPattern | None:
         """Return the pattern of a kind that was not met yet; None if it has none."""
         pattern: SpanPattern | None = None
         try:

@@ -16,7 +16,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 
-from sage_native.observability.tracing.request_span import RequestSpan
+from sage_native.observability.tracing.ended_span import EndedSpan
 from sage_native.observability.tracing.span_stamps import SpanStamps
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class StampingExporter(SpanExporter):
         """Tell whether the exporter is built as it must be for that, and not shut down."""
         return self._inside is not None
 
-    def export(self, spans: Sequence[ReadableSpan | RequestSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[ReadableSpan | EndedSpan]) -> SpanExportResult:
         """Send spans; tell whether they have come.
 
         Cost: 1 ms, 1.5 µs for each span of a request and 40 µs for each other one.
@@ -63,7 +63,7 @@ class StampingExporter(SpanExporter):
                 _logger.warning("spans are encoded one by one from here on", exc_info=True)
         # The exporter says what is wrong, if anything is.
         return self._exporter.export(
-            [one.readable() if isinstance(one, RequestSpan) else one for one in spans]
+            [one.readable() if isinstance(one, EndedSpan) else one for one in spans]
         )
 
     def shutdown(self) -> None:
@@ -75,7 +75,7 @@ class StampingExporter(SpanExporter):
         """Do nothing: what is exported is sent."""
         return self._exporter.force_flush(timeout_millis)
 
-    def _encoded(self, spans: Sequence[ReadableSpan | RequestSpan]) -> bytes | None:
+    def _encoded(self, spans: Sequence[ReadableSpan | EndedSpan]) -> bytes | None:
         """Return an ``ExportTraceServiceRequest``; None if the exporter must try."""
         stamped, others = self._stamps.spell(spans)
         if not stamped:
