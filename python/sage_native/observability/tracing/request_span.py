@@ -120,7 +120,12 @@ class RequestSpan(RequestTrace, Span):
 
     def be_current(self) -> None:
         """Have OpenTelemetry find it here, if it finds none and this is not over."""
-        if not self._is_over and not get_current_span().get_span_context().is_valid:
+        if self._is_over:
+            return
+        found = get_current_span()
+        # One of another request is that of whoever has left its context to this one.
+        is_of_another = isinstance(found, RequestSpan) and found is not self
+        if is_of_another or not found.get_span_context().is_valid:
             make_current(set_span_in_context(self))
 
     def get_span_context(self) -> SpanContext:
