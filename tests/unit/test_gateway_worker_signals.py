@@ -34,45 +34,49 @@ async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - of
         await send({"type": f"lifespan.{kind}.complete"})
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_comes_once_all_is_over_is_no_trouble(
-    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-) -> None:
-    """The supervisor sends one, and the kernel another if the supervisor ends before its worker."""
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch) -> uvicorn.Config:
     monkeypatch.setattr("sage_native.gateway.worker._spare_the_collector", lambda: None)
     config = uvicorn.Config(app, loop="uvloop", lifespan="on", log_config=None)
     config.load()
+    return config
+
+
+def run(server: Server) -> None:
+    """Serve at a socket of its own until it ends."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server.run(sockets=[listening])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_once_all_is_over_is_no_trouble(
+    config: uvicorn.Config, number: signal.Signals
+) -> None:
+    """The supervisor sends one, and the kernel another if the supervisor ends before its worker."""
 
     def stop_soon() -> None:
         # Not before it serves: it would not begin to.
         asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), number)
 
     server = Server(config, stop_soon)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server.run(sockets=[listening])
+    run(server)
     assert server.should_exit
     os.kill(os.getpid(), number)
     server.handle_exit(number, None)
 
 
 def test_a_worker_without_deadlines_ends(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    config: uvicorn.Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another is started in its place."""
-    monkeypatch.setattr("sage_native.gateway.worker._spare_the_collector", lambda: None)
-    config = uvicorn.Config(app, loop="uvloop", lifespan="on", log_config=None)
-    config.load()
 
     class Broken(Server):
         async def on_tick(self, counter: int) -> bool:
             raise ZeroDivisionError(counter)
 
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        Broken(config, lambda: None).run(sockets=[listening])
+    run(Broken(config, lambda: None))
     assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == [
         "a worker cannot tell the time, and ends"
     ]
