@@ -167,6 +167,30 @@ def test_a_process_that_takes_a_place_goes_on_with_its_numbers(tmp_path: Path) -
     assert {file.name for file in tmp_path.iterdir()} == files
 
 
+SERVING = """
+import threading
+from sage_native import events
+from sage_native.observability.metrics import start_metrics
+
+with start_metrics(place="metrics", is_serving=True) as metrics:
+    for _ in range(2):
+        events.session_rekeyed(1)
+        print(metrics.registry.get_sample_value("sage_session_rekeys_total"))
+    print(*(thread.name for thread in threading.enumerate()))
+"""
+
+
+def test_who_serves_the_numbers_writes_its_own_when_it_is_asked(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", SERVING],
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert told == ["1.0", "2.0", "MainThread"]
+
+
 _UNTIL_THE_DISK_IS_FULL = """
 import os
 

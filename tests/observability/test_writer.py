@@ -120,6 +120,41 @@ def test_lines_whose_appending_was_interrupted_hold_up_no_others(
     assert path.read_bytes() == b"first\ninterrupted\nlast\n"
 
 
+def test_half_a_queue_does_not_wait_for_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "BUSY_GATHER_S", 3600.0)
+    lines = LineWriter(str(path), say_lost=lost, queue_len=100)
+    gather, is_waiting = lines._gather, threading.Event()
+
+    def gather_and_tell(wait_s: float) -> None:
+        if wait_s == writer.BUSY_GATHER_S:
+            is_waiting.set()
+        gather(wait_s)
+
+    monkeypatch.setattr(lines, "_gather", gather_and_tell)
+    lines.append(b"first")
+    assert is_waiting.wait(30)
+    for _ in range(49):
+        lines.append(b"more")
+    assert path.read_bytes() == b"first\n"
+    lines.append(b"half")
+    deadline_s = time.monotonic() + 30
+    while path.read_bytes() != b"first\n" + 49 * b"more\n" + b"half\n":
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+    lines.close()
+
+
+def test_many_lines_after_a_pause_do_not_wait(
+    lines: LineWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GATHER_S", 3600.0)
+    lines.append_many([(b"\n".join([b"line"] * writer.MANY_COUNT), writer.MANY_COUNT)])
+    deadline_s = time.monotonic() + 30
+    while path.read_bytes() != writer.MANY_COUNT * b"line\n":
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+
+
 def test_a_moved_file_is_opened_anew(lines: LineWriter, path: Path, tmp_path: Path) -> None:
     lines.append(b"before")
     assert lines.flush()

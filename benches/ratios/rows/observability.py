@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from benches.ratios.http.contenders import Contender
     from benches.ratios.sides import Arguments
 
-RECORD_COUNT = 1920
-"""Records of one call: some 50 ms, and observers are told every 20 ms."""
-TOLD_S = 0.08
-"""When all lines are written: waits of 20 and 50 ms after the last request, and some."""
+RECORD_COUNT = 4800
+"""Records of one call: some 120 ms, and observers are told every 50 ms."""
+TOLD_S = 0.17
+"""When all lines are written: waits of 50 ms and 100 ms after the last request, and some."""
 BATCH_LEN = 1000
 MESSAGE = bytes(range(256))
 

@@ -126,13 +126,14 @@ def _measured(settings: Settings, listener: str, stack: ExitStack) -> RequestObs
         return None
     from sage_native.observability.metrics import MetricsObserver, start_metrics  # noqa: PLC0415
 
-    is_served_elsewhere = listener == "metrics"
+    is_serving = listener == "metrics"
     metrics = start_metrics(
-        listener=None if is_served_elsewhere else listener,
+        listener=None if is_serving else listener,
         place=os.environ.get(PLACE_VARIABLE),
+        is_serving=is_serving,
     )
     stack.enter_context(metrics)
-    return None if is_served_elsewhere else MetricsObserver(metrics, listener=listener)
+    return None if is_serving else MetricsObserver(metrics, listener=listener)
 
 
 # The first is told first of a request's beginning, and last of its end: what others put into the

@@ -1,7 +1,7 @@
 """Records that were answered, as little of each as observers need: what nearly every request is.
 
-A worker that answers thirty thousand a second, and tells of each a fiftieth of a second later,
-would keep six hundred scopes until then: a megabyte, which is cold when it is let go. So it
+A worker that answers thirty thousand a second, and tells of each a twentieth of a second later,
+would keep fifteen hundred scopes until then: two megabytes, which is cold when it is let go. So it
 keeps what a line says of a record and no more, natively, one behind the other.
 """
 

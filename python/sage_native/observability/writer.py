@@ -2,7 +2,7 @@
 
 ::
 
-    loop, threads ──append──▶ queue ──10 to 50 ms──▶ thread ──write──▶ file, pipe, terminal
+    loop, threads ──append──▶ queue ──10 to 100 ms─▶ thread ──write──▶ file, pipe, terminal
 
 Whoever logs never waits for a disk or for the reader of a pipe. When the queue is full lines are
 dropped and counted, and the first line that gets through again says how many. A file is opened
@@ -11,9 +11,9 @@ end at the end of a line and are written to the end of the file, so that several
 one.
 
 The thread is woken when nothing waited, and then waits for what else comes: in a busy process it
-wakes twenty times a second and not for each line. Whenever it wakes, and after each call of the
-system, it takes the interpreter lock from those who answer requests. So it sleeps on as long as
-there was something each time, and until it is woken once there was nothing.
+wakes ten times a second and not for each line, unless half of the queue is full. Whenever it wakes,
+and after each call of the system, it takes the interpreter lock from those who answer requests. So
+it sleeps on as long as there was something each time, and until it is woken once there was nothing.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ QUEUE_LEN: Final = 8192
 """Lines that may wait."""
 GATHER_S: Final = 0.01
 """How long the first line after a pause waits for others."""
-BUSY_GATHER_S: Final = 0.05
+BUSY_GATHER_S: Final = 0.1
 """How long lines wait for others while there are some all the time."""
+MANY_COUNT: Final = 64
+"""So many lines do not wait for others after a pause."""
 IDLE_S: Final = 5.0
 """When the thread looks unasked: who appends may be interrupted before it has woken the thread."""
 MAX_VAIN_COUNT: Final = 20
@@ -78,6 +80,7 @@ class LineWriter:
         self._path = None if self._stream_fd is not None else Path(output)
         self._say_lost = say_lost
         self._queue_len = queue_len
+        self._half_len = queue_len // 2
         self._is_synced = is_synced
         # Each with how many lines it is.
         self._queue: deque[tuple[bytes, int]] = deque()
@@ -117,6 +120,8 @@ class LineWriter:
         # queue, into which this thread may not have come yet.
         if waited_count <= 0 or self._thread is None:
             self._wake()
+        elif waited_count < self._half_len <= waited_count + count:
+            self._hurries.set()
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
         """Wait until all that was appended before is written; return whether it was."""
@@ -166,7 +171,7 @@ class LineWriter:
         while not self._is_over:
             self._wanted.wait(IDLE_S)
             self._wanted.clear()
-            if self._queue or self._waiting_count > 0:
+            if 0 < self._waiting_count < MANY_COUNT:
                 self._gather(GATHER_S)
             vain_count = 0
             while (self._queue or self._waiting_count > 0) and not self._is_over:

@@ -1,6 +1,6 @@
 //! Records that a gateway has answered, kept until whoever watches is told of them.
 //!
-//! A gateway answers thirty thousand a second and tells of them a fiftieth of a second later. What
+//! A gateway answers thirty thousand a second and tells of them a twentieth of a second later. What
 //! is kept of each until then is a text and three numbers, one behind the other, so that neither
 //! keeping nor letting go of them touches memory that is not in a cache.
 

@@ -67,7 +67,12 @@ class Metrics:
     """
 
     def __init__(
-        self, registry: CollectorRegistry | None, *, listener: str | None, place: str | None
+        self,
+        registry: CollectorRegistry | None,
+        *,
+        listener: str | None,
+        place: str | None,
+        is_serving: bool,
     ) -> None:
         self.tallies = Tallies()
         self.is_shared = MULTIPROC_VARIABLE in os.environ
@@ -80,12 +85,11 @@ class Metrics:
         self._values = SharedValues(place)
         self._is_trouble_told = False
         self._collector = TallyCollector(own, self.refresh)
-        if self.is_shared:
-            self.registry = registry or CollectorRegistry()
-            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
-        else:
-            self.registry = registry or REGISTRY
+        self.registry = registry or (CollectorRegistry() if self.is_shared else REGISTRY)
+        # Collected in this order: what is read of all processes has what this one writes before.
         self.registry.register(self._collector)
+        if self.is_shared:
+            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
         self.app = MetricsApp(self.registry, before=self.ask)
         self._stopped = threading.Event()
         counter = EventCounter(self.tallies)
@@ -93,7 +97,7 @@ class Metrics:
         self.tallies["sage_build_info"].tally(__version__).set(1)
         self.tallies["sage_process_memory_limit_bytes"].tally().set(memory_limit_bytes())
         count_operations()
-        self._start_writing()
+        self._start_writing(is_serving=is_serving)
 
     def __enter__(self) -> Self:
         return self
@@ -185,10 +189,13 @@ class Metrics:
         except Exception as error:  # noqa: BLE001 - the other numbers are read all the same
             report(source, error, "Exception ignored in a source of metrics")
 
-    def _start_writing(self) -> None:
+    def _start_writing(self, *, is_serving: bool) -> None:
         if self.is_shared:
             self.refresh()
-            threading.Thread(target=self._write_for_ever, name="sage-metrics", daemon=True).start()
+            if not is_serving:
+                thread = threading.Thread(target=self._write_for_ever, name="sage-metrics")
+                thread.daemon = True
+                thread.start()
             atexit.register(self.stop)
 
     def _write_for_ever(self) -> None:
@@ -201,6 +208,7 @@ def start_metrics(
     *,
     listener: str | None = "public",
     place: str | None = None,
+    is_serving: bool = False,
 ) -> Metrics:
     """Count what happens in this process, from now on.
 
@@ -217,6 +225,8 @@ def start_metrics(
         listener: What the label ``listener`` of this process's memory says; None leaves it out.
         place: The name of this process among several, without underscores; its id if it is left
             out. One that takes the place of another that ended goes on with its numbers.
+        is_serving: This process serves the numbers of all. So it writes its own when it is scraped,
+            and has no thread for that.
 
     Raises:
         UsageError: They were started before.
@@ -226,5 +236,5 @@ def start_metrics(
     """
     if running.metrics is not None:
         raise UsageError("metrics were started in this process; stop them first")
-    running.metrics = Metrics(registry, listener=listener, place=place)
+    running.metrics = Metrics(registry, listener=listener, place=place, is_serving=is_serving)
     return running.metrics
