@@ -6,36 +6,31 @@ import asyncio
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from sage_native.gateway.cycle import cycle_of
 from sage_native.observability.context import ScopeSource, current_scope
 
 if TYPE_CHECKING:
     from contextvars import Context
 
-    from sage_native.gateway.cycle import Cycle
-    from sage_native.gateway.watch import Watch
+    from sage_native.gateway.connections import SweptProtocol
 
 __all__ = ["AtWork"]
 
 
 class AtWork(ScopeSource):
-    """The latest request of a connection that has a task.
+    """Tells which request of a connection a task answers.
 
     Its tasks begin with copies of one context, in which this object stands. So nothing is set in a
     context for each of them, which would cost two microseconds.
 
     Args:
-        watch: Who watches the requests of the connection.
-
-    Attributes:
-        watch: As handed in.
-        cycle: That request; None before the first.
+        connection: The connection.
     """
 
-    __slots__ = ("cycle", "watch")
+    __slots__ = ("_connection",)
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
-        self.cycle: Cycle | None = None
+    def __init__(self, connection: SweptProtocol) -> None:
+        self._connection = connection
 
     def context(self) -> Context:
         """Return a context of which tasks shall have copies."""
@@ -47,15 +42,14 @@ class AtWork(ScopeSource):
         """Return the scope of the request, to its task.
 
         Threads and callbacks that tasks of the connection have started are taken for those of its
-        latest request, until that is answered.
+        latest request, until that is answered or the client is gone.
         """
-        cycle = self.cycle
-        if cycle is None:
-            return None
         try:
             task = asyncio.current_task()
         except RuntimeError:  # a thread without a loop
             task = None
-        if cycle.task is task if task is not None else not cycle.response_started:
-            return cycle.scope
-        return None
+        if task is not None:
+            cycle = cycle_of(task)
+            return None if cycle is None else cycle.scope
+        cycle = self._connection.at_work
+        return None if cycle is None or cycle.response_started else cycle.scope

@@ -72,6 +72,8 @@ MAX_PIPELINED = 8
 SWEEP_S = 1.0
 
 _logger = logging.getLogger("sage_native.gateway")
+_OWN = ("method", "path", "raw_path", "query_string", "asgi", "headers", "state")
+"""What is said in the scope of each request."""
 _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"connection: close\r\ncontent-length: 0\r\n\r\n"
@@ -82,12 +84,14 @@ class SweptProtocol(HttpToolsProtocol):
     """One connection. Its class is made for a worker by `for_worker`.
 
     Attributes:
+        at_work: The request that is worked on or was last.
         places: Those of the worker.
         request_heads: The heads that it has seen.
         answer_heads: The heads that it has sent.
         place: The one that this connection has.
     """
 
+    at_work: Cycle | None = None
     places = Places(4096)
     request_heads = RequestHeads()
     answer_heads = AnswerHeads()
@@ -110,9 +114,8 @@ class SweptProtocol(HttpToolsProtocol):
     # What is the same in all requests.
     _common: dict[str, Any] | None = None
     _framing_len = 0
-    # Who watches the requests, and what lets the log name them.
+    # Who watches the requests, and in copies of which context, if so.
     watch: Watch | None = None
-    _named: AtWork | None = None
     _context: Context | None = None
     # What answers a POST to a path without a task, if its request is whole.
     taskless: Mapping[bytes, TasklessEndpoint] = MappingProxyType({})
@@ -121,9 +124,8 @@ class SweptProtocol(HttpToolsProtocol):
     _is_between = True
     _begun_count = 0
 
-    # The latest request, and the one that is worked on or was last.
+    # The latest request.
     cycle: Cycle  # type: ignore[assignment]
-    _at_work: Cycle | None = None
 
     @classmethod
     def for_worker(  # noqa: PLR0913 - one thing each
@@ -153,8 +155,7 @@ class SweptProtocol(HttpToolsProtocol):
         """Begin the time for the first head, or refuse the connection."""
         super().connection_made(transport)
         if self.watch is not None:
-            self._named = AtWork(self.watch)
-            self._context = self._named.context()
+            self._context = AtWork(self).context()
         self._head_since_s = self.loop.time()
         if self.place is None:
             self.place = self.places.take(self.client[0] if self.client else None)
@@ -164,18 +165,18 @@ class SweptProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and give the place back."""
         self.connections.discard(self)
-        for cycle in (self._at_work, self.cycle):
+        for cycle in (self.at_work, self.cycle):
             if cycle is not None:
                 cycle.disconnected = not cycle.response_complete
                 cycle.wake()
-        self.cycle = self._at_work = None  # type: ignore[assignment]  # they keep this object
+        self.cycle = self.at_work = None  # type: ignore[assignment]  # they keep this object
         self.pipeline.clear()
         if self.flow is not None:
             self.flow.resume_writing()
         if exc is None:
             self.transport.close()
         self.parser = None  # type: ignore[assignment]  # as above
-        self._named = self._context = None
+        self._context = None  # as above
         self._leave()
 
     def give_up(self) -> None:
@@ -232,7 +233,7 @@ class SweptProtocol(HttpToolsProtocol):
             self._start(cycle)
         else:
             scope[ROUTE_KEY] = path
-            self._at_work = cycle
+            self.at_work = cycle
             cycle.run_taskless(endpoint)
 
     def _data_between(self, data: bytes) -> None:
@@ -308,6 +309,8 @@ class SweptProtocol(HttpToolsProtocol):
         """Return what is the same in all requests of a connection, and the headers of one."""
         if self._common is None:
             self._common = {
+                # What each has of its own, so that its copy has room for that.
+                **dict.fromkeys(_OWN),
                 "type": "http",
                 "http_version": "1.1",
                 "server": self.server,
@@ -325,23 +328,17 @@ class SweptProtocol(HttpToolsProtocol):
         return scope
 
     def _start(self, cycle: Cycle) -> None:
-        self._at_work = cycle
-        named = self._named
-        if named is None:
-            self.run_in_task(cycle, cycle.run(self.app), None)
+        self.at_work = cycle
+        context = self._context
+        if context is None:
+            self.run_in_task(cycle.run(self.app), None)
         else:
-            named.cycle = cycle
-            context = self._context.copy()  # type: ignore[union-attr]  # they come and go together
-            self.run_in_task(cycle, cycle.run(self.app, named.watch), context)
+            self.run_in_task(cycle.run(self.app, self.watch), context.copy())
 
-    def run_in_task(
-        self, cycle: Cycle, coroutine: Coroutine[Any, Any, None], context: Context | None
-    ) -> None:
+    def run_in_task(self, coroutine: Coroutine[Any, Any, None], context: Context | None) -> None:
         """Run what answers a request, and have the server wait for it when it ends."""
         # Not by the loop, whose factory is for those that requests start.
         task = asyncio.Task(coroutine, loop=self.loop, context=context)
-        if context is not None:
-            cycle.task = task
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 

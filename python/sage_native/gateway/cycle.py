@@ -11,6 +11,7 @@ It does what uvicorn's cycle does, for less:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from contextvars import copy_context
 from time import perf_counter
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, Any]
     Application = Callable[..., Awaitable[object]]
 
-__all__ = ["Cycle"]
+__all__ = ["Cycle", "cycle_of"]
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAILED = (
@@ -62,7 +63,6 @@ class Cycle:
         disconnected: Whether the client is gone.
         response_started: Whether the application has begun its answer.
         response_complete: Whether it has ended it.
-        task: In which it is answered, until that is over; None if nobody watches.
     """
 
     __slots__ = (
@@ -83,7 +83,6 @@ class Cycle:
         "response_complete",
         "response_started",
         "scope",
-        "task",
     )
 
     def __init__(
@@ -102,7 +101,6 @@ class Cycle:
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
-        self.task: asyncio.Task[None] | None = None
         self._protocol = protocol
         self._owes_continue = owes_continue
         self._has_news = body is not None
@@ -141,7 +139,7 @@ class Cycle:
             begun_s: When it was begun to be watched; now if it is left out.
         """
         # What is done for each request is done in few steps: each costs some thirty instructions.
-        if watch is not None and begun_s == 0.0:
+        if watch is not None and not begun_s:
             clock = watch.clock
             begun_s = clock()
             if begun_s < 0.0:
@@ -162,7 +160,6 @@ class Cycle:
             takes = watch.takes
             if not takes(self.scope, self._status, self._said_len, begun_s, error):
                 self._note(watch, begun_s, error)
-            self.task = None
 
     def _note(self, watch: Watch, begun_s: float, error: BaseException | None = None) -> None:
         """Tell who watches that it is over."""
@@ -178,7 +175,7 @@ class Cycle:
         context = copy_context()
         traced = context.run(watch.begin, self.scope)
         if traced is not None:  # spans belong to tasks
-            self._protocol.run_in_task(self, self.run(traced, watch, begun_s=begun_s), context)
+            self._protocol.run_in_task(self.run(traced, watch, begun_s=begun_s), context)
             return
 
         def take(answer: Answer | None) -> None:
@@ -318,3 +315,16 @@ class Cycle:
         elif not self.disconnected:
             self._start(500, _FAILED)
             self._go_on(b"Internal Server Error", more=False)
+
+
+_RUN = Cycle.run.__code__
+
+
+def cycle_of(task: asyncio.Task[Any]) -> Cycle | None:
+    """Return what a task answers; None if it is none that was made for that."""
+    # So nothing is to be kept, and forgotten again, for each request.
+    coroutine = task.get_coro()
+    if not inspect.iscoroutine(coroutine) or coroutine.cr_code is not _RUN:
+        return None
+    found: Cycle | None = inspect.getcoroutinelocals(coroutine).get("self")
+    return found
