@@ -119,6 +119,8 @@ def test_no_way_to_end_it_leaves_a_process(how: signal.Signals, tmp_path: Path) 
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # Whoever runs tests in the background may have SIGINT ignored, in all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         assert process.stdout is not None
         seen = ""
