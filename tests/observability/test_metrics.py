@@ -416,6 +416,18 @@ def test_they_are_started_once_and_stop() -> None:
     start_metrics(registry).stop()
 
 
+def test_a_start_that_failed_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, directory = CollectorRegistry(), tmp_path / "missing"
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(directory))
+    with pytest.raises(ValueError, match="PROMETHEUS_MULTIPROC_DIR"):
+        start_metrics(registry)
+    assert running_metrics() is None
+    directory.mkdir()
+    start_metrics(registry).stop()
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'sage-native\[observability\]'"):

@@ -144,6 +144,28 @@ def test_half_a_queue_does_not_wait_for_more(path: Path, monkeypatch: pytest.Mon
     lines.close()
 
 
+def test_half_a_queue_at_once_does_not_wait_either(
+    lines: LineWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GATHER_S", "BUSY_GATHER_S"):
+        monkeypatch.setattr(writer, name, 3600.0)
+    gather, is_waiting = lines._gather, threading.Event()
+
+    def gather_and_tell(wait_s: float) -> None:
+        is_waiting.set()
+        gather(wait_s)
+
+    monkeypatch.setattr(lines, "_gather", gather_and_tell)
+    lines.append_many([(b"\n".join([b"first"] * writer.MANY_COUNT), writer.MANY_COUNT)])
+    assert is_waiting.wait(30)
+    count = writer.QUEUE_LEN // 2
+    lines.append_many([(b"\n".join([b"line"] * count), count)])
+    deadline_s = time.monotonic() + 30
+    while not path.read_bytes().endswith(b"line\n"):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+
+
 def test_many_lines_after_a_pause_do_not_wait(
     lines: LineWriter, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

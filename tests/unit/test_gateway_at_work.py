@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import weakref
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.unit.test_gateway_cycle import POST, connected, settled, whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextvars import Context
 
 SECOND = POST.replace(b"/a", b"/b")
 
@@ -41,10 +43,10 @@ async def _inheriting() -> None:
     asyncio.get_running_loop().set_task_factory(task_with_scope)  # type: ignore[arg-type]
 
 
-def opened(look: Callable[[str], Awaitable[None]]) -> Any:  # noqa: ANN401 - private parts
+def opened(look: Callable[[str], Awaitable[None]], **options: Any) -> Any:  # noqa: ANN401 - private parts
     served = Served(look)
-    protocol, _ = connected(SweptProtocol.for_worker(10, watch=Watch(served, [])), served)
-    return protocol
+    kind = SweptProtocol.for_worker(10, watch=Watch(served, []), **options)
+    return connected(kind, served)[0]
 
 
 def path_here() -> str | None:
@@ -171,6 +173,91 @@ async def test_a_request_keeps_its_scope_when_its_client_is_gone() -> None:
     is_gone.set()
     await settled()
     assert seen == ["/a"]
+
+
+async def test_what_a_request_has_left_is_not_taken_for_one_without_a_task() -> None:
+    seen: list[str | None] = []
+    left: list[Context] = []
+    replies: list[object] = []
+
+    class Taskless:
+        def begin(self, _scope: object, reply: object) -> None:
+            replies.append(reply)
+
+    async def look(path: str) -> None:
+        if path == "/a":
+            left.append(copy_context())
+
+    protocol = opened(look, taskless={b"/b": Taskless()})
+    for request in (SECOND, POST, SECOND):  # the first of its head is the parser's, and has a task
+        protocol.data_received(request)
+        await settled()
+    assert len(replies) == 1
+    assert protocol.at_work.scope["path"] == "/b"
+    asyncio.get_running_loop().call_soon(lambda: seen.append(path_here()), context=left[0])
+    thread = threading.Thread(target=left[0].copy().run, args=(lambda: seen.append(path_here()),))
+    thread.start()
+    thread.join()
+    await settled()
+    assert seen == [None, None]
+
+
+async def test_a_context_of_one_connection_says_nothing_in_a_task_of_another() -> None:
+    kept: list[Context] = []
+    seen: list[str | None] = []
+
+    async def keep(_path: str) -> None:
+        kept.append(copy_context())
+
+    async def look(_path: str) -> None:
+        seen.append(kept[0].run(path_here))
+
+    opened(keep).data_received(POST)
+    await settled()
+    opened(look).data_received(SECOND)
+    await settled()
+    assert seen == [None]
+
+
+async def test_a_thread_keeps_its_request_when_the_client_is_gone() -> None:
+    seen: list[str | None] = []
+    is_gone, is_seen = threading.Event(), asyncio.Event()
+
+    def work() -> None:
+        is_gone.wait(20)
+        seen.append(path_here())
+
+    async def look(_path: str) -> None:
+        await asyncio.to_thread(work)
+        is_seen.set()
+
+    protocol = opened(look)
+    protocol.data_received(POST)
+    await settled()
+    protocol.connection_lost(None)
+    is_gone.set()
+    await asyncio.wait_for(is_seen.wait(), 20)
+    assert seen == ["/a"]
+
+
+async def test_a_task_that_is_none_of_asyncios_has_no_request() -> None:
+    seen: list[str | None] = []
+    loop = asyncio.get_running_loop()
+
+    def look_as_another() -> None:
+        odd: Any = object()
+        asyncio.tasks._enter_task(loop, odd)
+        try:
+            seen.append(path_here())
+        finally:
+            asyncio.tasks._leave_task(loop, odd)
+
+    async def look(_path: str) -> None:
+        loop.call_soon(look_as_another)
+
+    opened(look).data_received(POST)
+    await settled()
+    assert seen == [None]
 
 
 async def test_a_request_inherits_nothing_of_the_one_before_it() -> None:

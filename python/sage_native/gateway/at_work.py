@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from sage_native.gateway.connections import SweptProtocol
+    from sage_native.gateway.cycle import Cycle
 
 __all__ = ["AtWork"]
 
 
 class AtWork(ScopeSource):
-    """Tells which request of a connection a task answers.
+    """Tells which request of a connection is answered by a task.
 
     Its tasks begin with copies of one context, in which this object stands. So nothing is set in a
     context for each of them, which would cost two microseconds.
@@ -27,10 +28,11 @@ class AtWork(ScopeSource):
         connection: The connection.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_left")
 
     def __init__(self, connection: SweptProtocol) -> None:
         self._connection = connection
+        self._left: Cycle | None = None
 
     def context(self) -> Context:
         """Return a context of which tasks shall have copies."""
@@ -38,11 +40,15 @@ class AtWork(ScopeSource):
         context.run(current_scope.set, self)
         return context
 
+    def leave(self) -> None:
+        """Keep the request that is at work when the connection ends, which then forgets it."""
+        self._left = self._connection.at_work
+
     def scope_here(self) -> dict[str, Any] | None:
         """Return the scope of the request, to its task.
 
         Threads and callbacks that tasks of the connection have started are taken for those of its
-        latest request, until that is answered or the client is gone.
+        latest request, if that has a task, until it is answered.
         """
         try:
             task = asyncio.current_task()
@@ -50,6 +56,8 @@ class AtWork(ScopeSource):
             task = None
         if task is not None:
             cycle = cycle_of(task)
-            return None if cycle is None else cycle.scope
-        cycle = self._connection.at_work
-        return None if cycle is None or cycle.response_started else cycle.scope
+            return cycle.scope if cycle is not None and cycle.is_of(self._connection) else None
+        cycle = self._left or self._connection.at_work
+        if cycle is None or cycle.response_started or not cycle.has_task:
+            return None
+        return cycle.scope

@@ -114,8 +114,10 @@ class SweptProtocol(HttpToolsProtocol):
     # What is the same in all requests.
     _common: dict[str, Any] | None = None
     _framing_len = 0
-    # Who watches the requests, and in copies of which context, if so.
+    # Who watches the requests, and if so, in copies of which context and what lets the log name
+    # them.
     watch: Watch | None = None
+    _named: AtWork | None = None
     _context: Context | None = None
     # What answers a POST to a path without a task, if its request is whole.
     taskless: Mapping[bytes, TasklessEndpoint] = MappingProxyType({})
@@ -155,7 +157,8 @@ class SweptProtocol(HttpToolsProtocol):
         """Begin the time for the first head, or refuse the connection."""
         super().connection_made(transport)
         if self.watch is not None:
-            self._context = AtWork(self).context()
+            self._named = AtWork(self)
+            self._context = self._named.context()
         self._head_since_s = self.loop.time()
         if self.place is None:
             self.place = self.places.take(self.client[0] if self.client else None)
@@ -165,6 +168,8 @@ class SweptProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and give the place back."""
         self.connections.discard(self)
+        if self._named is not None:
+            self._named.leave()
         for cycle in (self.at_work, self.cycle):
             if cycle is not None:
                 cycle.disconnected = not cycle.response_complete
@@ -176,7 +181,7 @@ class SweptProtocol(HttpToolsProtocol):
         if exc is None:
             self.transport.close()
         self.parser = None  # type: ignore[assignment]  # as above
-        self._context = None  # as above
+        self._named = self._context = None  # as above
         self._leave()
 
     def give_up(self) -> None:

@@ -61,6 +61,7 @@ class Cycle:
         body: What came and was not received yet.
         more_body: Whether more is to come.
         disconnected: Whether the client is gone.
+        has_task: Whether a task of its own answers it.
         response_started: Whether the application has begun its answer.
         response_complete: Whether it has ended it.
     """
@@ -78,6 +79,7 @@ class Cycle:
         "_status",
         "body",
         "disconnected",
+        "has_task",
         "keep_alive",
         "more_body",
         "response_complete",
@@ -99,6 +101,7 @@ class Cycle:
         self.more_body = body is None
         self.keep_alive = keep_alive
         self.disconnected = False
+        self.has_task = True
         self.response_started = False
         self.response_complete = False
         self._protocol = protocol
@@ -109,6 +112,10 @@ class Cycle:
         self._status: int | None = None
         self._said_len: int | None = None
         self._is_begun = False
+
+    def is_of(self, protocol: SweptProtocol) -> bool:
+        """Tell whether it came on a connection."""
+        return self._protocol is protocol
 
     def came(self, data: bytes) -> None:
         """Take a piece of the body."""
@@ -168,6 +175,7 @@ class Cycle:
     def run_taskless(self, endpoint: TasklessEndpoint) -> None:
         """Have an endpoint answer, as ``run`` would, without a task; its request came whole."""
         watch = self._protocol.watch
+        self.has_task = False
         if watch is None:
             endpoint.begin(self.scope, self._take)
             return
@@ -175,6 +183,7 @@ class Cycle:
         context = copy_context()
         traced = context.run(watch.begin, self.scope)
         if traced is not None:  # spans belong to tasks
+            self.has_task = True
             self._protocol.run_in_task(self.run(traced, watch, begun_s=begun_s), context)
             return
 
@@ -320,10 +329,11 @@ class Cycle:
 _RUN = Cycle.run.__code__
 
 
-def cycle_of(task: asyncio.Task[Any]) -> Cycle | None:
-    """Return what a task answers; None if it is none that was made for that."""
-    # So nothing is to be kept, and forgotten again, for each request.
-    coroutine = task.get_coro()
+def cycle_of(task: object) -> Cycle | None:
+    """Return what the current task answers; None if it was not made for that."""
+    # So nothing is to be kept, and forgotten again, for each request. What is no task of asyncio's
+    # may have no coroutine that it tells.
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
     if not inspect.iscoroutine(coroutine) or coroutine.cr_code is not _RUN:
         return None
     found: Cycle | None = inspect.getcoroutinelocals(coroutine).get("self")

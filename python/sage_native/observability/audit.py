@@ -1,7 +1,7 @@
 """The audit log: decisions about who may do what, with ids in clear, in a file of its own.
 
-A line each, JSON, brought to the disk within milliseconds: the lines of a batch share one fsync.
-Nobody waits for it. A disk that takes nothing while strangers are refused must not stop the
+A line each, JSON, brought to the disk within a tenth of a second: the lines of a batch share one
+fsync. Nobody waits for it. A disk that takes nothing while strangers are refused must not stop the
 gateway; when the queue is full lines are dropped, the log is told, and so is the next line.
 """
 

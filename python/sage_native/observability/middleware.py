@@ -200,7 +200,7 @@ class RequestObserver(Protocol):
 
 @runtime_checkable
 class LateObserver(RequestObserver, Protocol):
-    """An observer that may as well be told of requests some milliseconds after their end."""
+    """An observer that may as well be told of requests some 50 ms after their end."""
 
     def finish_many(self, ended: Sequence[Ended]) -> None:
         """Take note of requests that are over, of which it was not told before."""

@@ -2,7 +2,7 @@
 
 ::
 
-    loop, threads ──append──▶ queue ──10 to 100 ms─▶ thread ──write──▶ file, pipe, terminal
+    loop, threads ──append──▶ queue ──up to 100 ms─▶ thread ──write──▶ file, pipe, terminal
 
 Whoever logs never waits for a disk or for the reader of a pipe. When the queue is full lines are
 dropped and counted, and the first line that gets through again says how many. A file is opened
@@ -10,10 +10,11 @@ anew when it was renamed or removed, so that no signal is needed after logs were
 end at the end of a line and are written to the end of the file, so that several processes can share
 one.
 
-The thread is woken when nothing waited, and then waits for what else comes: in a busy process it
-wakes ten times a second and not for each line, unless half of the queue is full. Whenever it wakes,
-and after each call of the system, it takes the interpreter lock from those who answer requests. So
-it sleeps on as long as there was something each time, and until it is woken once there was nothing.
+The thread is woken when nothing waited, and then waits for what else comes, if that was little: in
+a busy process it wakes ten times a second and not for each line, and whenever half of the queue has
+filled. Whenever it wakes, and after each call of the system, it takes the interpreter lock from
+those who answer requests. So it sleeps on as long as there was something each time, and until it is
+woken once there was nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class LineWriter:
         self._path = None if self._stream_fd is not None else Path(output)
         self._say_lost = say_lost
         self._queue_len = queue_len
-        self._half_len = queue_len // 2
+        self._half_len = max(1, queue_len // 2)
         self._is_synced = is_synced
         # Each with how many lines it is.
         self._queue: deque[tuple[bytes, int]] = deque()
@@ -116,12 +117,12 @@ class LineWriter:
             waited_count = self._waiting_count
             self._waiting_count += count
         self._queue.extend(pieces)
+        if waited_count < self._half_len <= waited_count + count:
+            self._hurries.set()
         # While something waits, the thread looks again by itself: at what it counts, not at the
         # queue, into which this thread may not have come yet.
         if waited_count <= 0 or self._thread is None:
             self._wake()
-        elif waited_count < self._half_len <= waited_count + count:
-            self._hurries.set()
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
         """Wait until all that was appended before is written; return whether it was."""

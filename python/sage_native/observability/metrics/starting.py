@@ -9,8 +9,8 @@
                          asked when scraped ─▶ registry ─▶ /metrics
 
 A process shares its numbers if ``PROMETHEUS_MULTIPROC_DIR`` is set, as all of prometheus_client
-does then. What a process had not written when it was killed is lost, at most a second's numbers;
-what it had written stays.
+does then. What a process had not written when it was killed is lost, at most a second's numbers; of
+one that serves them all, its own since it was scraped. What it had written stays.
 """
 
 from __future__ import annotations
@@ -86,10 +86,11 @@ class Metrics:
         self._is_trouble_told = False
         self._collector = TallyCollector(own, self.refresh)
         self.registry = registry or (CollectorRegistry() if self.is_shared else REGISTRY)
+        shared = MultiProcessCollector(None) if self.is_shared else None  # type: ignore[no-untyped-call]
         # Collected in this order: what is read of all processes has what this one writes before.
         self.registry.register(self._collector)
-        if self.is_shared:
-            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
+        if shared is not None:
+            self.registry.register(shared)
         self.app = MetricsApp(self.registry, before=self.ask)
         self._stopped = threading.Event()
         counter = EventCounter(self.tallies)
@@ -218,7 +219,7 @@ def start_metrics(
 
     Several processes: set ``PROMETHEUS_MULTIPROC_DIR`` to an empty directory before they start, as
     for every application with prometheus_client, and call this in each of them, after forks. Any of
-    them can serve the numbers of all; each writes its own once a second.
+    them can serve the numbers of all; each writes its own once a second, or when it is scraped.
 
     Args:
         registry: Where to collect; prometheus_client's own for one process, a new one for several.
