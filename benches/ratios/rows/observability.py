@@ -5,7 +5,8 @@
   started. CPU time as in rows 15 and 16, until lines are written and metrics are counted, which
   comes after the requests that they tell of; a slice is as long as two or three tellings. Spans
   are sent every two seconds, which a slice rarely sees: some 4 µs each, for one request in a
-  hundred.
+  hundred. Two processes that run the same differ by more than what is looked for: how their names
+  fall into dictionaries, and their memory into caches. So there are three of each.
 * *Row 21*: a batch of 1,000 in one call of the native module while it counts, beside the same call
   while it does not.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,24 +40,32 @@ RECORD_COUNT = 4800
 """Records of one call: some 120 ms, and observers are told every 50 ms."""
 TOLD_S = 0.17
 """When all lines are written: waits of 50 ms and 100 ms after the last request, and some."""
+GATEWAY_COUNT = 3
+"""Gateways of each kind, which take turns."""
 BATCH_LEN = 1000
 MESSAGE = bytes(range(256))
 
 
 @cache
-def _watched() -> Contender:
+def _traces_url() -> str:
     serving = receiver()
     url = serving.__enter__()
     backends.at_close(lambda: serving.__exit__(None, None, None))
-    started = contenders.watched(scratch() / "watched", traces_url=url)
+    backends.at_close(_traces_url.cache_clear)
+    return url
+
+
+@cache
+def _watched(number: int) -> Contender:
+    started = contenders.watched(scratch() / f"watched-{number}", traces_url=_traces_url())
     backends.at_close(started.server.stop)
     backends.at_close(_watched.cache_clear)
     return started
 
 
 @cache
-def _unwatched() -> Contender:
-    started = contenders.unwatched(scratch() / "unwatched")
+def _unwatched(number: int) -> Contender:
+    started = contenders.unwatched(scratch() / f"unwatched-{number}")
     backends.at_close(started.server.stop)
     backends.at_close(_unwatched.cache_clear)
     return started
@@ -72,11 +82,32 @@ def _told(side: Side) -> Side:
     return replace(side, call=call)
 
 
+def _by_turns(sides: Iterable[Side]) -> Side:
+    """Return a side whose slices are those of several sides, one after the other."""
+    turns = cycle(sides)
+    at_work = next(turns)
+
+    def prepare(call_count: int) -> Iterable[Arguments]:
+        nonlocal at_work
+        at_work = next(turns)
+        return at_work.prepare(call_count)
+
+    def call(*arguments: object) -> object:
+        return at_work.call(*arguments)
+
+    def clock() -> int:
+        assert at_work.clock is not None
+        return at_work.clock()
+
+    return replace(at_work, call=call, prepare=prepare, clock=clock)
+
+
 def _requests() -> tuple[Side, Side]:
-    return (
-        _told(records(_watched(), RECORD_COUNT)),
-        _told(records(_unwatched(), RECORD_COUNT)),
+    watched, unwatched = (
+        _by_turns([_told(records(start(number), RECORD_COUNT)) for number in range(GATEWAY_COUNT)])
+        for start in (_watched, _unwatched)
     )
+    return watched, unwatched
 
 
 def _counting(side: Side, *, is_on: bool) -> Side:
