@@ -4,6 +4,9 @@ The time of a side is the CPU time that its server's processes used, all threads
 the kernel counts it: "per core" means per second of that. Servers and generator are on cores of
 their own, and every side of a row has the same connections and, in row 16, the same bytes.
 
+Two processes that run the same differ by some percent: how their names fall into dictionaries, and
+their memory into caches. So in rows with a line there are three of each, which take turns.
+
 * *Row 15*: M1 and M3, each a request. The session is in the SQLite file when M3 is answered, on
   both sides, and on disk (WAL, ``synchronous = FULL``). M1s are made before the slice.
 * *Row 16*: a record of 64 bytes, sealed before, its answer echoed and sealed, beside a handler that
@@ -14,7 +17,9 @@ their own, and every side of a row has the same connections and, in row 16, the 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -27,7 +32,7 @@ from benches.ratios.http.messages import post
 from benches.ratios.sides import Row, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from benches.ratios.http.contenders import Contender
     from benches.ratios.http.load import Dialogue
@@ -41,6 +46,8 @@ _FRAMEWORKS: dict[Routes, str] = {"fastapi": "FastAPI", "starlette": "bare Starl
 CONNECTION_COUNT = 48
 HANDSHAKE_COUNT, RECORD_COUNT = 48, 192
 """Operations of one call."""
+SERVER_COUNT = 3
+"""Servers of each kind, which take turns in the rows with a line."""
 SESSION_COUNT = 96
 WARM_UP_COUNT = 4
 """Handshakes of each client before the first slice: after three of them ours expands its key."""
@@ -64,23 +71,24 @@ def _forget() -> None:
 
 
 @cache
-def _ours(workers: int) -> Contender:
-    started = contenders.ours(scratch() / f"ours-{workers}", workers=workers)
+def _ours(workers: int, number: int) -> Contender:
+    started = contenders.ours(scratch() / f"ours-{workers}-{number}", workers=workers)
     backends.at_close(started.server.stop)
     return started
 
 
 @cache
-def _peer(workers: int, routes: Routes) -> Contender:
-    directory = scratch() / f"peer-{workers}-{routes}"
+def _peer(workers: int, routes: Routes, number: int) -> Contender:
+    directory = scratch() / f"peer-{workers}-{routes}-{number}"
     started = contenders.peer(directory, workers=workers, routes=routes)
     backends.at_close(started.server.stop)
     return started
 
 
 @cache
-def _hello(handler: str, workers: int) -> Server:
-    started = contenders.hello(scratch() / f"{handler}-{workers}", handler, workers=workers)
+def _hello(handler: str, workers: int, number: int) -> Server:
+    directory = scratch() / f"{handler}-{workers}-{number}"
+    started = contenders.hello(directory, handler, workers=workers)
     backends.at_close(started.stop)
     return started
 
@@ -142,19 +150,45 @@ def records(contender: Contender, count: int = RECORD_COUNT) -> Side:
     return _side(contender.server, lambda: echoes(sessions, PLAINTEXT, count), count)
 
 
-def _greetings(handler: str, workers: int) -> Side:
+def _greetings(server: Server) -> Side:
     request = post(_SOME_PATH, bytes(_RECORD_LEN), RECORD)
-    return _side(_hello(handler, workers), lambda: same(request, RECORD_COUNT), RECORD_COUNT)
+    return _side(server, lambda: same(request, RECORD_COUNT), RECORD_COUNT)
+
+
+def by_turns(sides: Iterable[Side]) -> Side:
+    """Return a side whose slices are those of several sides, one after the other."""
+    turns = cycle(sides)
+    at_work = next(turns)
+
+    def prepare(call_count: int) -> Iterable[Arguments]:
+        nonlocal at_work
+        at_work = next(turns)
+        return at_work.prepare(call_count)
+
+    def call(*arguments: object) -> object:
+        return at_work.call(*arguments)
+
+    def clock() -> int:
+        assert at_work.clock is not None
+        return at_work.clock()
+
+    return replace(at_work, call=call, prepare=prepare, clock=clock)
 
 
 def _row_15(workers: int, routes: Routes = "fastapi") -> Row:
     operation = f"Gateway handshake over HTTP, {_in_words(workers)}"
     name = f"the same protocol on {_FRAMEWORKS[routes]}, uvicorn and pyca"
 
-    def sides() -> tuple[Side, Side]:
-        return _handshakes(_ours(workers)), _handshakes(_peer(workers, routes))
+    has_line = workers == 1 and routes == "fastapi"
+    numbers = range(SERVER_COUNT if has_line else 1)
 
-    if workers == 1 and routes == "fastapi":
+    def sides() -> tuple[Side, Side]:
+        return (
+            by_turns([_handshakes(_ours(workers, number)) for number in numbers]),
+            by_turns([_handshakes(_peer(workers, routes, number)) for number in numbers]),
+        )
+
+    if has_line:
         return Row(15, operation, name, sides, 4, 8)
     return Row(15, operation, name, sides, standing="beside")
 
@@ -164,10 +198,16 @@ def _row_16(workers: int, handler: str) -> Row:
     operation = f"Gateway record request, 64 B, {_in_words(workers)}"
     name = f"hello world that {reads}, same server"
 
-    def sides() -> tuple[Side, Side]:
-        return records(_ours(workers)), _greetings(handler, workers)
+    has_line = workers == 1 and handler == "reading"
+    numbers = range(SERVER_COUNT if has_line else 1)
 
-    if workers == 1 and handler == "reading":
+    def sides() -> tuple[Side, Side]:
+        return (
+            by_turns([records(_ours(workers, number)) for number in numbers]),
+            by_turns([_greetings(_hello(handler, workers, number)) for number in numbers]),
+        )
+
+    if has_line:
         return Row(16, operation, name, sides, 0.6, 0.92)
     return Row(16, operation, name, sides, standing="beside")
 

@@ -5,8 +5,7 @@
   started. CPU time as in rows 15 and 16, until lines are written and metrics are counted, which
   comes after the requests that they tell of; a slice is as long as two or three tellings. Spans
   are sent every two seconds, which a slice rarely sees: some 4 µs each, for one request in a
-  hundred. Two processes that run the same differ by more than what is looked for: how their names
-  fall into dictionaries, and their memory into caches. So there are three of each.
+  hundred.
 * *Row 21*: a batch of 1,000 in one call of the native module while it counts, beside the same call
   while it does not.
 """
@@ -16,7 +15,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import cache
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +22,7 @@ import numpy as np
 from benches.ratios import backends
 from benches.ratios.http import contenders
 from benches.ratios.http.receiver import receiver
-from benches.ratios.rows.gateway import records, scratch
+from benches.ratios.rows.gateway import SERVER_COUNT, by_turns, records, scratch
 from benches.ratios.rows.records import our_open_many
 from benches.ratios.sides import Row, Side, always
 from sage_native.counting import count_operations
@@ -40,8 +38,6 @@ RECORD_COUNT = 4800
 """Records of one call: some 120 ms, and observers are told every 50 ms."""
 TOLD_S = 0.17
 """When all lines are written: waits of 50 ms and 100 ms after the last request, and some."""
-GATEWAY_COUNT = 3
-"""Gateways of each kind, which take turns."""
 BATCH_LEN = 1000
 MESSAGE = bytes(range(256))
 
@@ -82,29 +78,9 @@ def _told(side: Side) -> Side:
     return replace(side, call=call)
 
 
-def _by_turns(sides: Iterable[Side]) -> Side:
-    """Return a side whose slices are those of several sides, one after the other."""
-    turns = cycle(sides)
-    at_work = next(turns)
-
-    def prepare(call_count: int) -> Iterable[Arguments]:
-        nonlocal at_work
-        at_work = next(turns)
-        return at_work.prepare(call_count)
-
-    def call(*arguments: object) -> object:
-        return at_work.call(*arguments)
-
-    def clock() -> int:
-        assert at_work.clock is not None
-        return at_work.clock()
-
-    return replace(at_work, call=call, prepare=prepare, clock=clock)
-
-
 def _requests() -> tuple[Side, Side]:
     watched, unwatched = (
-        _by_turns([_told(records(start(number), RECORD_COUNT)) for number in range(GATEWAY_COUNT)])
+        by_turns([_told(records(start(number), RECORD_COUNT)) for number in range(SERVER_COUNT)])
         for start in (_watched, _unwatched)
     )
     return watched, unwatched
