@@ -44,7 +44,7 @@ Routes: TypeAlias = Literal["fastapi", "starlette"]
 
 _FRAMEWORKS: dict[Routes, str] = {"fastapi": "FastAPI", "starlette": "bare Starlette"}
 CONNECTION_COUNT = 48
-HANDSHAKE_COUNT, RECORD_COUNT = 48, 192
+HANDSHAKE_COUNT, RECORD_COUNT = 48, 960
 """Operations of one call."""
 SERVER_COUNT = 3
 """Servers of each kind, which take turns in the rows with a line."""
