@@ -30,6 +30,7 @@ from benches.ratios.http.cpu import Cores, pinned
 from benches.ratios.http.load import Load
 from benches.ratios.http.messages import post
 from benches.ratios.sides import Row, Side
+from sage_native.gateway.worker import raise_open_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -95,6 +96,7 @@ def _hello(handler: str, workers: int, number: int) -> Server:
 
 @cache
 def _load(server: Server) -> Load:
+    raise_open_files()  # those of all rows stay open: more than the 1,024 that many systems begin with
     load = Load(server.port, CONNECTION_COUNT)
     backends.at_close(load.close)
     return load
