@@ -96,7 +96,8 @@ def _hello(handler: str, workers: int, number: int) -> Server:
 
 @cache
 def _load(server: Server) -> Load:
-    raise_open_files()  # those of all rows stay open: more than the 1,024 that many systems begin with
+    # Those of all rows stay open: more than the 1,024 that many systems begin with.
+    raise_open_files()
     load = Load(server.port, CONNECTION_COUNT)
     backends.at_close(load.close)
     return load
