@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice, repeat
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -47,6 +47,31 @@ def always(*arguments: object) -> Prepare:
 def in_turn(choices: Sequence[Arguments]) -> Prepare:
     """Prepare one of several arguments after the other, round and round."""
     return lambda count: islice(cycle(choices), count)
+
+
+def by_turns(side_of: Callable[[int], Side], count: int) -> Side:
+    """Return a side whose slices are those of so many sides, one after the other.
+
+    Args:
+        side_of: Makes the side of a number; each has a clock of its own.
+        count: How many there are.
+    """
+    turns = cycle([side_of(number) for number in range(count)])
+    at_work = next(turns)
+
+    def prepare(call_count: int) -> Iterable[Arguments]:
+        nonlocal at_work
+        at_work = next(turns)
+        return at_work.prepare(call_count)
+
+    def call(*arguments: object) -> object:
+        return at_work.call(*arguments)
+
+    def clock() -> int:
+        assert at_work.clock is not None
+        return at_work.clock()
+
+    return replace(at_work, call=call, prepare=prepare, clock=clock)
 
 
 @dataclass(frozen=True)

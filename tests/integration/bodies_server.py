@@ -21,7 +21,7 @@ from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
+from sage_native.gateway.connections import SweptProtocol
 from sage_native.gateway.limits import (
     BodyDeadlines,
     BodyTooLargeError,
@@ -30,6 +30,7 @@ from sage_native.gateway.limits import (
     UnsupportedEncodingError,
     read_body,
 )
+from tests.sweeping import sweep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -23,6 +23,25 @@ def lost(count: int) -> bytes:
     return b"lost %d" % count
 
 
+def until(holds: Callable[..., object], *of: object) -> None:
+    deadline_s = time.monotonic() + 30
+    while not holds(*of):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+
+
+def noting_gathers(lines: LineWriter, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return for how long the thread was to wait for others, each time, as it begins to."""
+    gather, waits_s = lines._gather, []
+
+    def noted(wait_s: float) -> None:
+        waits_s.append(wait_s)
+        gather(wait_s)
+
+    monkeypatch.setattr(lines, "_gather", noted)
+    return waits_s
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log"
@@ -47,10 +66,7 @@ def test_lines_are_written_in_order(lines: LineWriter, path: Path) -> None:
 def test_lines_come_without_a_flush(lines: LineWriter, path: Path) -> None:
     for number in range(3):
         lines.append(b"line")
-        deadline_s = time.monotonic() + 30
-        while path.read_bytes().count(b"\n") <= number:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.001)
+        until(lambda before: path.read_bytes().count(b"\n") > before, number)
 
 
 def test_a_thread_that_cannot_be_started_is_started_later(
@@ -108,39 +124,23 @@ def test_lines_whose_appending_was_interrupted_hold_up_no_others(
             with pytest.raises(KeyboardInterrupt):
                 lines.append(b"interrupted")
         lines._wanted.set()  # the thread may still wait as long as usual
-        deadline_s = time.monotonic() + 30
-        while lines._waiting_count:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.001)
+        until(lambda: not lines._waiting_count)
     lines.append(b"last")
-    deadline_s = time.monotonic() + 30
-    while not path.read_bytes().endswith(b"last\n"):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
+    until(lambda: path.read_bytes().endswith(b"last\n"))
     assert path.read_bytes() == b"first\ninterrupted\nlast\n"
 
 
 def test_half_a_queue_does_not_wait_for_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "BUSY_GATHER_S", 3600.0)
     lines = LineWriter(str(path), say_lost=lost, queue_len=100)
-    gather, is_waiting = lines._gather, threading.Event()
-
-    def gather_and_tell(wait_s: float) -> None:
-        if wait_s == writer.BUSY_GATHER_S:
-            is_waiting.set()
-        gather(wait_s)
-
-    monkeypatch.setattr(lines, "_gather", gather_and_tell)
+    waits_s = noting_gathers(lines, monkeypatch)
     lines.append(b"first")
-    assert is_waiting.wait(30)
+    until(lambda: writer.BUSY_GATHER_S in waits_s)
     for _ in range(49):
         lines.append(b"more")
     assert path.read_bytes() == b"first\n"
     lines.append(b"half")
-    deadline_s = time.monotonic() + 30
-    while path.read_bytes() != b"first\n" + 49 * b"more\n" + b"half\n":
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
+    until(lambda: path.read_bytes() == b"first\n" + 49 * b"more\n" + b"half\n")
     lines.close()
 
 
@@ -149,21 +149,12 @@ def test_half_a_queue_at_once_does_not_wait_either(
 ) -> None:
     for name in ("GATHER_S", "BUSY_GATHER_S"):
         monkeypatch.setattr(writer, name, 3600.0)
-    gather, is_waiting = lines._gather, threading.Event()
-
-    def gather_and_tell(wait_s: float) -> None:
-        is_waiting.set()
-        gather(wait_s)
-
-    monkeypatch.setattr(lines, "_gather", gather_and_tell)
+    waits_s = noting_gathers(lines, monkeypatch)
     lines.append_many([(b"\n".join([b"first"] * writer.MANY_COUNT), writer.MANY_COUNT)])
-    assert is_waiting.wait(30)
+    until(lambda: waits_s)
     count = writer.QUEUE_LEN // 2
     lines.append_many([(b"\n".join([b"line"] * count), count)])
-    deadline_s = time.monotonic() + 30
-    while not path.read_bytes().endswith(b"line\n"):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
+    until(lambda: path.read_bytes().endswith(b"line\n"))
 
 
 def test_many_lines_after_a_pause_do_not_wait(
@@ -171,10 +162,7 @@ def test_many_lines_after_a_pause_do_not_wait(
 ) -> None:
     monkeypatch.setattr(writer, "GATHER_S", 3600.0)
     lines.append_many([(b"\n".join([b"line"] * writer.MANY_COUNT), writer.MANY_COUNT)])
-    deadline_s = time.monotonic() + 30
-    while path.read_bytes() != writer.MANY_COUNT * b"line\n":
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
+    until(lambda: path.read_bytes() == writer.MANY_COUNT * b"line\n")
 
 
 def test_a_moved_file_is_opened_anew(lines: LineWriter, path: Path, tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ import uvicorn
 
 from sage_native import Initiator, SigningKey
 from sage_native.gateway import PublicApp
-from sage_native.gateway.connections import SweptProtocol, sweep_for_ever
+from sage_native.gateway.connections import SweptProtocol
 from sage_native.gateway.routes.records import REQUEST_AAD, RESPONSE_AAD
 from sage_native.protocol import RecordHeader, decode_json, encode_json
 from tests.gateways import Agent, code_of
 from tests.security.gateway.arena import Arena, attack_settings, open_arena
 from tests.security.gateway.live import Live, raw
+from tests.sweeping import sweep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -17,9 +17,7 @@ their memory into caches. So in rows with a line there are three of each, which 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from functools import cache
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -29,11 +27,11 @@ from benches.ratios.http.agents import RECORD, echoes, same
 from benches.ratios.http.cpu import Cores, pinned
 from benches.ratios.http.load import Load
 from benches.ratios.http.messages import post
-from benches.ratios.sides import Row, Side
+from benches.ratios.sides import Row, Side, by_turns
 from sage_native.gateway.worker import raise_open_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from benches.ratios.http.contenders import Contender
     from benches.ratios.http.load import Dialogue
@@ -158,37 +156,17 @@ def _greetings(server: Server) -> Side:
     return _side(server, lambda: same(request, RECORD_COUNT), RECORD_COUNT)
 
 
-def by_turns(sides: Iterable[Side]) -> Side:
-    """Return a side whose slices are those of several sides, one after the other."""
-    turns = cycle(sides)
-    at_work = next(turns)
-
-    def prepare(call_count: int) -> Iterable[Arguments]:
-        nonlocal at_work
-        at_work = next(turns)
-        return at_work.prepare(call_count)
-
-    def call(*arguments: object) -> object:
-        return at_work.call(*arguments)
-
-    def clock() -> int:
-        assert at_work.clock is not None
-        return at_work.clock()
-
-    return replace(at_work, call=call, prepare=prepare, clock=clock)
-
-
 def _row_15(workers: int, routes: Routes = "fastapi") -> Row:
     operation = f"Gateway handshake over HTTP, {_in_words(workers)}"
     name = f"the same protocol on {_FRAMEWORKS[routes]}, uvicorn and pyca"
 
     has_line = workers == 1 and routes == "fastapi"
-    numbers = range(SERVER_COUNT if has_line else 1)
+    count = SERVER_COUNT if has_line else 1
 
     def sides() -> tuple[Side, Side]:
         return (
-            by_turns([_handshakes(_ours(workers, number)) for number in numbers]),
-            by_turns([_handshakes(_peer(workers, routes, number)) for number in numbers]),
+            by_turns(lambda number: _handshakes(_ours(workers, number)), count),
+            by_turns(lambda number: _handshakes(_peer(workers, routes, number)), count),
         )
 
     if has_line:
@@ -202,12 +180,12 @@ def _row_16(workers: int, handler: str) -> Row:
     name = f"hello world that {reads}, same server"
 
     has_line = workers == 1 and handler == "reading"
-    numbers = range(SERVER_COUNT if has_line else 1)
+    count = SERVER_COUNT if has_line else 1
 
     def sides() -> tuple[Side, Side]:
         return (
-            by_turns([records(_ours(workers, number)) for number in numbers]),
-            by_turns([_greetings(_hello(handler, workers, number)) for number in numbers]),
+            by_turns(lambda number: records(_ours(workers, number)), count),
+            by_turns(lambda number: _greetings(_hello(handler, workers, number)), count),
         )
 
     if has_line:

@@ -22,9 +22,9 @@ import numpy as np
 from benches.ratios import backends
 from benches.ratios.http import contenders
 from benches.ratios.http.receiver import receiver
-from benches.ratios.rows.gateway import SERVER_COUNT, by_turns, records, scratch
+from benches.ratios.rows.gateway import SERVER_COUNT, records, scratch
 from benches.ratios.rows.records import our_open_many
-from benches.ratios.sides import Row, Side, always
+from benches.ratios.sides import Row, Side, always, by_turns
 from sage_native.counting import count_operations
 from sage_native.keys import SigningKey, verify_many
 
@@ -79,11 +79,10 @@ def _told(side: Side) -> Side:
 
 
 def _requests() -> tuple[Side, Side]:
-    watched, unwatched = (
-        by_turns([_told(records(start(number), RECORD_COUNT)) for number in range(SERVER_COUNT)])
-        for start in (_watched, _unwatched)
+    return (
+        by_turns(lambda number: _told(records(_watched(number), RECORD_COUNT)), SERVER_COUNT),
+        by_turns(lambda number: _told(records(_unwatched(number), RECORD_COUNT)), SERVER_COUNT),
     )
-    return watched, unwatched
 
 
 def _counting(side: Side, *, is_on: bool) -> Side:

@@ -59,7 +59,6 @@ __all__ = [
     "UNREAD_S",
     "SweptProtocol",
     "sweep",
-    "sweep_for_ever",
 ]
 
 HEAD_S = 5.0
@@ -445,16 +444,3 @@ def sweep(connections: Iterable[Any], now_s: float) -> None:
         except Exception:  # the others have their deadlines all the same
             _logger.exception("a connection could not be looked at, and is ended")
             connection.transport.abort()
-
-
-async def sweep_for_ever(connections: Iterable[Any], *, every_s: float = SWEEP_S) -> None:
-    """Look at all connections from time to time.
-
-    Args:
-        connections: Those of the worker, as they come and go.
-        every_s: How often.
-    """
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(every_s)
-        sweep(connections, loop.time())
